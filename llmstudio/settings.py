@@ -6,7 +6,7 @@ is: an https:// address turns on secure cookies, HSTS and the proxy header.
 
 import secrets
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import environ
 from csp.constants import NONCE, NONE, SELF
@@ -102,6 +102,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "csp.context_processors.nonce",
+                "llmstudio.context.frame",
             ],
         },
     }
@@ -111,6 +112,7 @@ TEMPLATES = [
 
 DATABASES = {"default": env.db_url_config(env("DATABASE_URL", default=embedded.database_url(STUDIO_HOME)))}
 DATABASES["default"] |= {
+    "HOST": unquote(DATABASES["default"]["HOST"]),  # a unix socket's folder comes percent-encoded
     "CONN_MAX_AGE": 0,  # the pool keeps connections; persistent ones would leak under ASGI's threads
     "OPTIONS": {"pool": {"min_size": 1, "max_size": 16, "timeout": 10}},
 }

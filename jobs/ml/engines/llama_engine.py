@@ -1,0 +1,123 @@
+"""llama.cpp in this process, through the xllamacpp wheel: the engine of a host without a GPU.
+
+Each adapter gets its own llama.cpp server (the weights are memory-mapped, so they share their pages): within one
+server llama.cpp decodes only slots with the same adapter at a time, and the others would stand still. Token ids go in, so llama.cpp's
+own templates play no part. It does not know chats, teams or files other than the model folder and the adapters.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from jobs.ml.config import SamplingParams
+from jobs.ml.engines.base import AdapterRef, FinishReason
+from jobs.ml.engines.hosted import Host, HostFailed, Job, RequestFailed, Say
+from jobs.ml.engines.local import LocalEngine, cores
+
+# Read once, when libgomp is loaded: threads that wait must sleep, or an engine and a trainer starve each other.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import xllamacpp
+
+RANDOM_SEED = 0xFFFFFFFF  # llama.cpp's own mark for "draw one"
+PROMPT_BATCH = 128  # tokens between two looks at `cancelled` while a prompt is read: about 0.4 s on two slow cores
+
+
+class LlamaEngine(LocalEngine):
+    """`cache_tokens` is the shared cache of one server: it bounds the context and, with `hosts`, the memory
+    (SmolLM2-135M: 23 KB a token, so 190 MB a server at 8192)."""
+
+    def __init__(
+        self, model_dir: Path, *, threads: int | None = None, capacity: int = 8, hosts: int = 3, cache_tokens: int = 8192
+    ) -> None:
+        super().__init__(model_dir, capacity=capacity, hosts=hosts, cache_tokens=cache_tokens)
+        self.threads = threads or cores()
+        if not (model_dir / "model.gguf").exists():
+            raise HostFailed(f"The base model {model_dir.name} has no model.gguf, which llama.cpp needs. Prepare the model again.")
+
+    def _check(self, adapter: AdapterRef) -> None:
+        super()._check(adapter)
+        if not (adapter.path / "adapter.gguf").exists():
+            raise ValueError(f"The adapter {adapter.name} is not whole: adapter.gguf is missing.")
+
+    def _open(self, adapter: AdapterRef | None) -> Host:
+        params = xllamacpp.CommonParams()
+        params.model.path = str(self.model_dir / "model.gguf")
+        params.n_ctx = self.context_length
+        params.n_parallel = self.capacity
+        params.kv_unified = True  # any slot may use the whole context; `cache_tokens` keeps their sum below it
+        params.n_batch = params.n_ubatch = PROMPT_BATCH
+        for pool in (params.cpuparams, params.cpuparams_batch):
+            pool.n_threads = self.threads
+            pool.poll = 0
+        params.cache_ram_mib = 0
+        params.fit_params = False
+        params.warmup = False
+        params.verbosity = 0
+        params.n_threads_http = 1
+        params.api_keys = [secrets.token_urlsafe(32)]  # the wheel opens a local port as well; nobody else may use it
+        if adapter is not None:
+            params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter.path / "adapter.gguf"), 1.0)]
+        try:
+            return LlamaHost(xllamacpp.Server(params))
+        except RuntimeError as error:
+            what = f"the adapter {adapter.name}" if adapter else f"the base model {self.model_dir.name}"
+            raise HostFailed(f"llama.cpp could not open {what}: the file is damaged or memory is short.") from error
+
+
+class LlamaHost(Host):
+    def __init__(self, server: xllamacpp.Server) -> None:
+        self._server: xllamacpp.Server | None = server
+
+    def generate(self, job: Job, say: Say) -> FinishReason:
+        reason: FinishReason = "error"
+        failure = ""
+
+        def receive(chunk: dict[str, Any]) -> bool:
+            """One step of llama.cpp's: a token, a piece of the prompt read, or an error. True stops the generation."""
+            nonlocal reason, failure
+            if "choices" not in chunk:
+                failure = str((chunk.get("error") or chunk).get("message", "unknown error"))
+                return True
+            job.completion_tokens = chunk.get("timings", {}).get("predicted_n", job.completion_tokens)
+            choice = chunk["choices"][0]
+            if choice["finish_reason"]:
+                reason = choice["finish_reason"]
+            # A replacement character stands for bytes that are no character; nobody can want it.
+            say(choice["text"].replace("\ufffd", ""))
+            return job.cancelled
+
+        if self._server is None:
+            raise HostFailed("The model was closed while it was answering. Try again.")
+        self._server.handle_completions({"prompt": job.prompt, **options(job.request.sampling, job.limit, job.budget)}, receive)
+        if failure:
+            raise RequestFailed(f"llama.cpp could not answer: {failure}")
+        return reason
+
+    def close(self) -> None:
+        self._server = None
+
+
+def options(sampling: SamplingParams, limit: int, window: int) -> dict[str, Any]:
+    """Our sampling parameters as llama.cpp names them, in the order that transformers and vLLM apply them."""
+    return {
+        "max_tokens": limit,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "min_p": 0.0,
+        "repeat_penalty": sampling.repetition_penalty,
+        "repeat_last_n": window,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "samplers": ["penalties", "temperature", "top_k", "top_p"],
+        "seed": RANDOM_SEED if sampling.seed is None else sampling.seed,
+        "stop": list(sampling.stop),
+        "stream": True,
+        "cache_prompt": True,
+        "return_progress": True,
+        "timings_per_token": True,
+    }

@@ -1,0 +1,98 @@
+"""What can answer: base models, and the adapters trained on them."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import models
+from django.urls import reverse
+
+
+class LanguageModelQuerySet(models.QuerySet["LanguageModel"]):
+    def for_team(self, team: Any) -> Self:
+        """Models everyone has, and those added by this team."""
+        return self.filter(models.Q(team=None) | models.Q(team=team), enabled=True)
+
+    def trainable(self) -> Self:
+        return self.filter(kind=LanguageModel.Kind.LOCAL)
+
+
+class LanguageModel(models.Model):
+    """A base model: a prepared local folder, or a name on an OpenAI-compatible server."""
+
+    class Kind(models.TextChoices):
+        LOCAL = "local", "On this machine"
+        REMOTE = "remote", "OpenAI-compatible server"
+
+    id = models.BigAutoField(primary_key=True)
+    team = models.ForeignKey("workspace.Team", on_delete=models.CASCADE, null=True, blank=True, related_name="models")
+    key = models.SlugField(max_length=80, unique=True)  # the id on /v1/models
+    name = models.CharField(max_length=120)
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.LOCAL)
+    folder = models.CharField(max_length=200, blank=True, help_text="Under the models folder.")
+    url = models.URLField(blank=True)
+    url_model = models.CharField(max_length=200, blank=True, help_text="The model's name on that server.")
+    url_key = models.TextField(blank=True, help_text="Encrypted.")
+    parameters = models.BigIntegerField(default=0)
+    context_length = models.PositiveIntegerField(default=4096)
+    licence = models.CharField(max_length=60, blank=True)
+    template_hash = models.CharField(max_length=64, blank=True)
+    weights_sha256 = models.CharField(max_length=64, blank=True)
+    enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = LanguageModelQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def path(self) -> Path:
+        return Path(settings.STUDIO_MODELS) / self.folder
+
+
+class AdapterQuerySet(models.QuerySet["Adapter"]):
+    def for_team(self, team: Any) -> Self:
+        return self.filter(team=team, archived_at=None).select_related("base", "team")
+
+
+class Adapter(models.Model):
+    """LoRA weights in PEFT layout, tied to the base and the template they were trained with."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    team = models.ForeignKey("workspace.Team", on_delete=models.CASCADE, related_name="adapters")
+    base = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, related_name="adapters")
+    name = models.CharField(max_length=80)
+    suffix = models.SlugField(max_length=64, blank=True)
+    folder = models.CharField(max_length=300, help_text="Under the runs folder.")
+    sha256 = models.CharField(max_length=64, help_text="Of its manifest.")
+    template_hash = models.CharField(max_length=64)
+    rank = models.PositiveSmallIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
+
+    objects = AdapterQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def key(self) -> str:
+        """Its id on /v1/models, in OpenAI's form."""
+        return f"ft:{self.base.key}:{self.team.slug}:{self.suffix}:{self.pk.hex[:8]}"
+
+    @property
+    def path(self) -> Path:
+        return Path(settings.STUDIO_RUNS) / self.folder
+
+    def get_absolute_url(self) -> str:
+        return reverse("models", kwargs={"team": self.team.slug})

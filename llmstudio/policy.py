@@ -1,0 +1,172 @@
+"""Who may do what: one table for every route, method and socket action; what is not in it is denied.
+
+The middleware settles it before a view runs: it finds the person (session, or API key on /v1 and /api), their membership in
+the team named by the URL, and compares the role. Somebody else's team looks exactly like a team that does not exist.
+Views and consumers still fetch through `request.team`, so an id of another team is a 404 there too.
+tests/security walks the URL resolver and the socket's actions and fails on any door without a row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseForbidden, HttpResponseNotAllowed
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+
+from llmstudio import openai_errors
+from workspace.models import ApiKey, Membership, Role
+
+ANYONE = 0
+SIGNED_IN = 1
+VIEWER, ANNOTATOR, EDITOR, ADMIN, OWNER = (int(role) for role in Role)
+
+# view name -> method -> least role. HEAD follows GET.
+ROUTES: dict[str, dict[str, int]] = {
+    # the way in
+    "home": {"GET": SIGNED_IN},
+    "healthz": {"GET": ANYONE},
+    "readyz": {"GET": ANYONE},
+    "metrics": {"GET": ANYONE},  # refuses by itself what does not come from this machine or carry the metrics token
+    "invitation": {"GET": ANYONE, "POST": ANYONE},
+    "profile": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "team_new": {"POST": SIGNED_IN},
+    # accounts (django-allauth); each of these asks for a session itself where one is needed
+    "account_login": {"GET": ANYONE, "POST": ANYONE},
+    "account_logout": {"GET": ANYONE, "POST": ANYONE},
+    "account_inactive": {"GET": ANYONE},
+    "account_reauthenticate": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "account_change_password": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "account_set_password": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "account_reset_password": {"GET": ANYONE, "POST": ANYONE},
+    "account_reset_password_done": {"GET": ANYONE},
+    "account_reset_password_from_key": {"GET": ANYONE, "POST": ANYONE},
+    "account_reset_password_from_key_done": {"GET": ANYONE},
+    "mfa_index": {"GET": SIGNED_IN},
+    "mfa_authenticate": {"GET": ANYONE, "POST": ANYONE},
+    "mfa_reauthenticate": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_activate_totp": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_deactivate_totp": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_view_recovery_codes": {"GET": SIGNED_IN},
+    "mfa_generate_recovery_codes": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_download_recovery_codes": {"GET": SIGNED_IN},
+    "usersessions_list": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    # team
+    "team_home": {"GET": VIEWER},
+    "team_settings": {"GET": VIEWER, "POST": ADMIN},
+    "invitation_new": {"POST": ADMIN},
+    "invitation_revoke": {"POST": ADMIN},
+    "member": {"POST": ADMIN},
+    "team_leave": {"POST": VIEWER},
+    "key_new": {"POST": EDITOR},
+    "key_revoke": {"POST": EDITOR},
+    # chat
+    "chats": {"GET": VIEWER},
+    "chat_new": {"POST": EDITOR},
+    "chat_with_adapter": {"POST": EDITOR},
+    "chat": {"GET": VIEWER},
+    "chat_thread": {"GET": VIEWER},
+    "chat_settings": {"POST": EDITOR},
+    "chat_archive": {"POST": EDITOR},
+    "chat_export": {"GET": VIEWER},
+    # data
+    "datasets": {"GET": VIEWER},
+    "upload": {"POST": EDITOR},
+    "import": {"GET": VIEWER},
+    "import_start": {"POST": EDITOR},
+    "import_cancel": {"POST": EDITOR},
+    "dataset": {"GET": VIEWER},
+    "dataset_rows": {"GET": VIEWER},
+    "dataset_archive": {"POST": EDITOR},
+    "dataset_download": {"GET": VIEWER},
+    # fine-tunes and models
+    "finetunes": {"GET": VIEWER},
+    "finetune_new": {"GET": EDITOR, "POST": EDITOR},
+    "finetune_check": {"POST": EDITOR},
+    "finetune_tokens": {"POST": EDITOR},
+    "finetune": {"GET": VIEWER},
+    "finetune_progress": {"GET": VIEWER},
+    "finetune_points": {"GET": VIEWER},
+    "finetune_log": {"GET": VIEWER},
+    "finetune_cancel": {"POST": EDITOR},
+    "finetune_stop": {"POST": EDITOR},
+    "models": {"GET": VIEWER},
+    "model_new": {"POST": ADMIN},
+    "model_remove": {"POST": ADMIN},
+    "adapter_archive": {"POST": EDITOR},
+    "adapter_download": {"GET": VIEWER},
+    # /v1, by API key (ninja names a view after its path's first operation)
+}
+
+SOCKET: dict[str, int] = {
+    "subscribe": VIEWER,
+    "unsubscribe": VIEWER,
+    "send": EDITOR,
+    "stop": EDITOR,
+    "typing": EDITOR,
+}
+
+KEY_NAMESPACES = {"v1"}
+
+
+class PolicyMiddleware:
+    """Applies ROUTES to every request. A team route's `team` argument becomes `request.team` and `request.membership`."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(
+        self, request: Any, view: Callable[..., HttpResponseBase], args: list[Any], kwargs: dict[str, Any]
+    ) -> HttpResponseBase | None:
+        match = request.resolver_match
+        rules = ROUTES.get(match.view_name)
+        by_key = bool(KEY_NAMESPACES & set(match.namespaces))
+        if rules is None:
+            raise Http404
+        least = rules.get("GET" if request.method == "HEAD" else request.method or "")
+        if least is None:
+            return HttpResponseNotAllowed(list(rules))
+        if least == ANYONE:
+            return None
+        if by_key:
+            return self._by_key(request, least)
+        if not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        if least == SIGNED_IN:
+            return None
+        membership = (
+            Membership.objects.filter(user=request.user, team__slug=kwargs.pop("team", None)).select_related("team").first()
+        )
+        if membership is None:
+            raise Http404
+        request.team, request.membership = membership.team, membership
+        if not membership.may(least):
+            return forbidden(request, least)
+        return None
+
+    def _by_key(self, request: Any, least: int) -> HttpResponse | None:
+        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+        key = ApiKey.objects.authenticate(secret.strip()) if scheme.lower() == "bearer" else None
+        membership = key.membership() if key else None
+        if key is None or membership is None:
+            return openai_errors.response(401, "This API key is not valid: it may be mistyped, revoked or expired.", code="invalid_api_key")
+        if not membership.may(least):
+            return openai_errors.response(
+                403, f"This key's role, {Role(membership.role).label.lower()}, may not do this: it takes {Role(least).label.lower()}."
+            )
+        request.api_key, request.user, request.team, request.membership = key, key.user, membership.team, membership
+        request._dont_enforce_csrf_checks = True  # no cookie was used to get here
+        return None
+
+
+def forbidden(request: Any, least: int) -> HttpResponse:
+    """A member without the role: they know the object exists, so they are told what it takes."""
+    message = f"This takes the role {Role(least).label.lower()}. Yours here is {Role(request.membership.role).label.lower()}; an admin of {request.team} can change it."
+    if request.htmx:
+        return HttpResponseForbidden(message, content_type="text/plain")
+    return render(request, "403.html", {"message": message}, status=403)

@@ -1,0 +1,17 @@
+"""Every door in one list. Who may use each is in llmstudio/policy.py."""
+
+from django.urls import include, path
+
+from llmstudio.health import healthz, readyz
+from llmstudio.metrics import metrics
+
+urlpatterns = [
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
+    path("accounts/", include("allauth.account.urls")),
+    path("accounts/2fa/", include("allauth.mfa.urls")),
+    path("accounts/sessions/", include("allauth.usersessions.urls")),
+    path("", include("workspace.urls")),
+    path("t/<slug:team>/", include("jobs.urls")),
+]

@@ -1,0 +1,99 @@
+// The frame's behaviour on every page: theme, rail, drawer, dialogs, menus, copy buttons, toasts, palette.
+// Page behaviour is in custom elements, imported by the page that uses them.
+import { openPalette } from "./palette.js";
+import "./live.js";
+import { toast } from "./toast.js";
+
+const root = document.documentElement;
+const frame = document.getElementById("frame");
+
+const actions = {
+  theme() {
+    const order = ["", "light", "dark"];
+    const next = order[(order.indexOf(root.dataset.theme ?? "") + 1) % order.length];
+    if (next) root.dataset.theme = next;
+    else delete root.dataset.theme;
+    localStorage.setItem("theme", next);
+    nameTheme();
+  },
+  rail() {
+    const small = root.dataset.railSize === "small";
+    if (small) delete root.dataset.railSize;
+    else root.dataset.railSize = "small";
+    localStorage.setItem("rail", small ? "" : "small");
+  },
+  drawer(button) {
+    const open = frame.dataset.rail === "open";
+    frame.dataset.rail = open ? "" : "open";
+    button.setAttribute("aria-expanded", String(!open));
+  },
+};
+
+function nameTheme() {
+  for (const name of document.querySelectorAll("[data-theme-name]")) name.textContent = root.dataset.theme || "system";
+}
+
+async function copy(button) {
+  const from = button.dataset.copy ?? document.getElementById(button.dataset.copyFrom)?.textContent ?? "";
+  await navigator.clipboard.writeText(from.trim());
+  toast("Copied.");
+}
+
+document.addEventListener("click", (event) => {
+  const target = event.target.closest("[data-action], [data-dialog], [data-close], [data-copy], [data-copy-from]");
+  if (frame?.dataset.rail === "open" && !event.target.closest(".rail, .rail-toggle")) frame.dataset.rail = "";
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+  if (!target) return;
+  if (target.dataset.action) actions[target.dataset.action]?.(target);
+  if (target.dataset.dialog) document.getElementById(target.dataset.dialog)?.showModal();
+  if ("close" in target.dataset) target.closest("dialog")?.close();
+  if ("copy" in target.dataset || "copyFrom" in target.dataset) copy(target);
+});
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+  const mod = event.ctrlKey || event.metaKey;
+  if (mod && event.key.toLowerCase() === "k") {
+    event.preventDefault();
+    openPalette();
+  } else if (mod && event.shiftKey && event.key.toLowerCase() === "s") {
+    event.preventDefault();
+    actions.rail();
+  } else if (mod && event.shiftKey && event.key.toLowerCase() === "o") {
+    const fresh = document.querySelector("[data-new-chat]");
+    if (fresh) {
+      event.preventDefault();
+      fresh.click();
+    } else if (document.body.dataset.team) {
+      event.preventDefault();
+      location.href = `/t/${document.body.dataset.team}/chat/`;
+    }
+  } else if (event.key === "?" && !typing && !mod) {
+    document.getElementById("keys-help")?.showModal();
+  } else if (event.key === "Escape") {
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+    if (frame) frame.dataset.rail = "";
+  }
+});
+
+for (const dialog of document.querySelectorAll("dialog")) {
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close();
+  });
+}
+
+for (const shown of document.querySelectorAll("[data-toast]")) setTimeout(() => shown.remove(), 6000);
+
+// Times are sent in UTC; people read their own.
+function localTimes(scope) {
+  for (const time of scope.querySelectorAll("time[datetime]:not([title])")) {
+    time.title = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  }
+}
+
+document.addEventListener("htmx:after:swap", () => localTimes(document));
+localTimes(document);
+nameTheme();

@@ -1,0 +1,6 @@
+// Runs before the first paint, so that the chosen theme and rail never flash.
+{
+  const theme = localStorage.getItem("theme");
+  if (theme) document.documentElement.dataset.theme = theme;
+  if (localStorage.getItem("rail") === "small") document.documentElement.dataset.railSize = "small";
+}

@@ -1,0 +1,2 @@
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+class StudioConsumer(AsyncJsonWebsocketConsumer): pass

@@ -1,0 +1,61 @@
+"""Template tags of the frame: icons and the ways we write numbers and durations."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django import template
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """A Lucide icon from the sprite. Without a label it is decoration and hidden from screen readers."""
+    href = f"{static('vendor/lucide-1.62.0.svg')}#{name}"
+    if label:
+        return format_html('<svg class="icon" role="img" aria-label="{}"><use href="{}"></use></svg>', label, href)
+    return format_html('<svg class="icon" aria-hidden="true"><use href="{}"></use></svg>', href)
+
+
+@register.filter
+def duration(seconds: float | timedelta | None) -> str:
+    """6 min 20 s; 2 h 5 min; 0.8 s."""
+    if seconds is None:
+        return "–"
+    value = seconds.total_seconds() if isinstance(seconds, timedelta) else float(seconds)
+    if value < 10:
+        return f"{value:.1f} s"
+    whole = round(value)
+    hours, rest = divmod(whole, 3600)
+    minutes, secs = divmod(rest, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {secs} s" if minutes else f"{secs} s"
+
+
+@register.filter
+def filesize(number: float | None) -> str:
+    """1.4 GB, in powers of ten, as disks and downloads are sold."""
+    if number is None:
+        return "–"
+    value = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < 1000:
+            return f"{value:.0f} {unit}" if unit in ("B", "kB") else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+@register.filter
+def compact(number: float | None) -> str:
+    """135M, 1.7B, 8,192."""
+    if number is None:
+        return "–"
+    for limit, unit in ((1e9, "B"), (1e6, "M")):
+        if abs(number) >= limit:
+            return f"{number / limit:.3g}{unit}"
+    return f"{number:,.0f}"
