@@ -10,7 +10,7 @@ import logging
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
+from channels.layers import channel_layers
 from django.db import transaction
 from redis.exceptions import RedisError
 
@@ -26,8 +26,7 @@ def changed(team_id: Any, kind: str, object_id: Any, version: int = 0) -> None:
 
     def send() -> None:
         try:
-            layer = get_channel_layer()
-            async_to_sync(layer.group_send)(
+            async_to_sync(channel_layers["default"].group_send)(
                 team_group(team_id), {"type": "changed", "object": f"{kind}:{object_id}", "version": version}
             )
         except (RedisError, OSError) as error:

@@ -5,24 +5,24 @@ from __future__ import annotations
 import logging
 from typing import Literal
 
-from celery import shared_task
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
 from jobs.runners import bell
+from llmstudio.celery import app
 
 log = logging.getLogger(__name__)
 
 Kind = Literal["infer", "train", "default"]
 
 
-@shared_task(name="jobs.ring")
+@app.task(name="jobs.ring")
 def ring(kind: str) -> None:
     bell.ring(kind)
 
 
 def ring_on_commit(kind: Kind) -> None:
-    """Wake the workers of a kind once the caller's rows are visible. A lost ring only costs a few seconds: workers also poll."""
+    """Wake the workers of a kind once the caller's rows are visible. A lost ring costs seconds: workers also poll."""
 
     def send() -> None:
         try:

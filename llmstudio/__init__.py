@@ -1,1 +1,3 @@
-"""The project package. It stays empty so that the supervisor starts without importing Django."""
+"""The project package. It imports nothing, so that the supervisor starts without Django."""
+
+__version__ = "0.1.0"

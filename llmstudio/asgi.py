@@ -1,5 +1,7 @@
 """The web process: HTTP to Django, one websocket per tab to Channels."""
 
+# ruff: noqa: E402 - the imports' order is this module's work: settings, app registry, then what needs it
+
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmstudio.settings")
@@ -14,15 +16,17 @@ from channels.security.websocket import OriginValidator
 from django.conf import settings
 from django.urls import path
 
+from llmstudio.body_limit import BodyLimit
 from workspace.consumers import StudioConsumer
 
-_origins = [settings.STUDIO_URL, *(f"http://{host}:{settings.PORT}" for host in settings.ALLOWED_HOSTS if not settings.STUDIO_URL.startswith("https"))]
+# Exact origins: the public address, and without TLS the names under which this machine knows itself.
+_local = [] if settings.STUDIO_URL.startswith("https") else settings.ALLOWED_HOSTS
+_origins = [settings.STUDIO_URL, *(f"http://{host}:{settings.PORT}" for host in _local)]
+_sockets = URLRouter([path("ws/<slug:team>/", StudioConsumer.as_asgi())])  # type: ignore[arg-type, list-item]  # Django's stubs know views only
 
 application = ProtocolTypeRouter(
     {
-        "http": http,
-        "websocket": OriginValidator(
-            AuthMiddlewareStack(URLRouter([path("ws/<slug:team>/", StudioConsumer.as_asgi())])), _origins
-        ),
+        "http": BodyLimit(http),
+        "websocket": OriginValidator(AuthMiddlewareStack(_sockets), _origins),
     }
 )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class StudioRequest(HttpRequest):
     """A signed-in person's request, or an API key's. Team routes carry the team and the person's membership in it."""
 
-    user: User  # type: ignore[assignment]
+    user: User
     team: Team
     membership: Membership
     api_key: ApiKey | None

@@ -1,7 +1,7 @@
 """Who may do what: one table for every route, method and socket action; what is not in it is denied.
 
-The middleware settles it before a view runs: it finds the person (session, or API key on /v1 and /api), their membership in
-the team named by the URL, and compares the role. Somebody else's team looks exactly like a team that does not exist.
+The middleware settles it before a view runs: it finds the person (session, or API key on /v1), their membership in the
+team named by the URL, and compares the role. Somebody else's team looks exactly like a team that does not exist.
 Views and consumers still fetch through `request.team`, so an id of another team is a 404 there too.
 tests/security walks the URL resolver and the socket's actions and fails on any door without a row here.
 """
@@ -11,19 +11,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseForbidden, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django_htmx.http import HttpResponseClientRedirect
 
-from llmstudio import openai_errors
+from llmstudio import openai_errors, rate
+from llmstudio.openai_errors import Refused
 from workspace.models import ApiKey, Membership, Role
 
 ANYONE = 0
 SIGNED_IN = 1
 VIEWER, ANNOTATOR, EDITOR, ADMIN, OWNER = (int(role) for role in Role)
 
-# view name -> method -> least role. HEAD follows GET.
+# view name -> method -> least role. HEAD follows GET. An empty row is a door that is there and stays shut.
 ROUTES: dict[str, dict[str, int]] = {
     # the way in
     "home": {"GET": SIGNED_IN},
@@ -37,6 +41,11 @@ ROUTES: dict[str, dict[str, int]] = {
     "account_login": {"GET": ANYONE, "POST": ANYONE},
     "account_logout": {"GET": ANYONE, "POST": ANYONE},
     "account_inactive": {"GET": ANYONE},
+    "account_signup": {},  # people come by an invitation
+    "account_email": {},
+    "account_email_verification_sent": {},
+    "account_confirm_email": {},
+    "account_confirm_login_code": {},
     "account_reauthenticate": {"GET": SIGNED_IN, "POST": SIGNED_IN},
     "account_change_password": {"GET": SIGNED_IN, "POST": SIGNED_IN},
     "account_set_password": {"GET": SIGNED_IN, "POST": SIGNED_IN},
@@ -61,24 +70,27 @@ ROUTES: dict[str, dict[str, int]] = {
     "member": {"POST": ADMIN},
     "team_leave": {"POST": VIEWER},
     "key_new": {"POST": EDITOR},
-    "key_revoke": {"POST": EDITOR},
+    "key_revoke": {"POST": VIEWER},  # one's own; an admin everyone's
     # chat
     "chats": {"GET": VIEWER},
     "chat_new": {"POST": EDITOR},
     "chat_with_adapter": {"POST": EDITOR},
     "chat": {"GET": VIEWER},
     "chat_thread": {"GET": VIEWER},
-    "chat_settings": {"POST": EDITOR},
+    "chat_settings": {"GET": VIEWER, "POST": EDITOR},
     "chat_archive": {"POST": EDITOR},
     "chat_export": {"GET": VIEWER},
     # data
     "datasets": {"GET": VIEWER},
     "upload": {"POST": EDITOR},
-    "import": {"GET": VIEWER},
+    "import_new": {"GET": EDITOR},
     "import_start": {"POST": EDITOR},
+    "import": {"GET": VIEWER},
     "import_cancel": {"POST": EDITOR},
+    "import_again": {"POST": EDITOR},
     "dataset": {"GET": VIEWER},
     "dataset_rows": {"GET": VIEWER},
+    "dataset_row": {"GET": VIEWER},
     "dataset_archive": {"POST": EDITOR},
     "dataset_download": {"GET": VIEWER},
     # fine-tunes and models
@@ -89,15 +101,31 @@ ROUTES: dict[str, dict[str, int]] = {
     "finetune": {"GET": VIEWER},
     "finetune_progress": {"GET": VIEWER},
     "finetune_points": {"GET": VIEWER},
+    "finetune_samples": {"GET": VIEWER},
     "finetune_log": {"GET": VIEWER},
     "finetune_cancel": {"POST": EDITOR},
     "finetune_stop": {"POST": EDITOR},
     "models": {"GET": VIEWER},
     "model_new": {"POST": ADMIN},
+    "model_change": {"POST": ADMIN},
     "model_remove": {"POST": ADMIN},
     "adapter_archive": {"POST": EDITOR},
     "adapter_download": {"GET": VIEWER},
-    # /v1, by API key (ninja names a view after its path's first operation)
+    # /v1, by API key
+    "v1:api-root": {"GET": VIEWER},  # ninja's own; answers 404
+    "v1:models": {"GET": VIEWER},
+    "v1:model": {"GET": VIEWER, "DELETE": EDITOR},
+    "v1:chat_completions": {"POST": EDITOR},
+    "v1:files": {"GET": VIEWER, "POST": EDITOR},
+    "v1:file": {"GET": VIEWER, "DELETE": EDITOR},
+    "v1:file_content": {"GET": VIEWER},
+    "v1:finetuning_jobs": {"GET": VIEWER, "POST": EDITOR},
+    "v1:finetuning_job": {"GET": VIEWER},
+    "v1:finetuning_cancel": {"POST": EDITOR},
+    "v1:finetuning_pause": {"POST": EDITOR},
+    "v1:finetuning_resume": {"POST": EDITOR},
+    "v1:finetuning_events": {"GET": VIEWER},
+    "v1:finetuning_checkpoints": {"GET": VIEWER},
 }
 
 SOCKET: dict[str, int] = {
@@ -112,10 +140,14 @@ KEY_NAMESPACES = {"v1"}
 
 
 class PolicyMiddleware:
-    """Applies ROUTES to every request. A team route's `team` argument becomes `request.team` and `request.membership`."""
+    """Applies ROUTES to every request. A team route's `team` argument becomes request.team and request.membership."""
+
+    sync_capable = async_capable = True  # no thread is held while an asynchronous view waits
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         return self.get_response(request)
@@ -126,21 +158,24 @@ class PolicyMiddleware:
         match = request.resolver_match
         rules = ROUTES.get(match.view_name)
         by_key = bool(KEY_NAMESPACES & set(match.namespaces))
-        if rules is None:
+        if not rules:
             raise Http404
         least = rules.get("GET" if request.method == "HEAD" else request.method or "")
         if least is None:
-            return HttpResponseNotAllowed(list(rules))
+            content = f"This address takes {' or '.join(rules)} only."
+            return HttpResponseNotAllowed(list(rules), content, content_type="text/plain")
         if least == ANYONE:
             return None
         if by_key:
             return self._by_key(request, least)
         if not request.user.is_authenticated:
-            return redirect_to_login(request.get_full_path())
+            return to_sign_in(request)
         if least == SIGNED_IN:
             return None
         membership = (
-            Membership.objects.filter(user=request.user, team__slug=kwargs.pop("team", None)).select_related("team").first()
+            Membership.objects.filter(user=request.user, team__slug=kwargs.pop("team", None))
+            .select_related("team")
+            .first()
         )
         if membership is None:
             raise Http404
@@ -154,19 +189,35 @@ class PolicyMiddleware:
         key = ApiKey.objects.authenticate(secret.strip()) if scheme.lower() == "bearer" else None
         membership = key.membership() if key else None
         if key is None or membership is None:
-            return openai_errors.response(401, "This API key is not valid: it may be mistyped, revoked or expired.", code="invalid_api_key")
-        if not membership.may(least):
             return openai_errors.response(
-                403, f"This key's role, {Role(membership.role).label.lower()}, may not do this: it takes {Role(least).label.lower()}."
+                401, "This API key is not valid: it may be mistyped, revoked or expired.", code="invalid_api_key"
             )
+        if wait := rate.seconds_to_wait(str(key.pk)):
+            return Refused(
+                429,
+                f"This key has made {settings.STUDIO_API_RATE} requests in this minute, which is its limit.",
+                retry_after=wait,
+            ).response()
+        if not membership.may(least):
+            needed, role = Role(least).label.lower(), Role(membership.role).label.lower()
+            return openai_errors.response(403, f"This key's role, {role}, may not do this: it takes {needed}.")
         request.api_key, request.user, request.team, request.membership = key, key.user, membership.team, membership
         request._dont_enforce_csrf_checks = True  # no cookie was used to get here
         return None
 
 
+def to_sign_in(request: Any) -> HttpResponse:
+    """To the sign-in page, and back to the page (never to a POST) once signed in. A fragment takes its page along."""
+    if request.htmx:
+        page = redirect_to_login(request.htmx.current_url_abs_path or "/")
+        return HttpResponseClientRedirect(page.url)
+    return redirect_to_login(request.get_full_path() if request.method in ("GET", "HEAD") else "/")
+
+
 def forbidden(request: Any, least: int) -> HttpResponse:
     """A member without the role: they know the object exists, so they are told what it takes."""
-    message = f"This takes the role {Role(least).label.lower()}. Yours here is {Role(request.membership.role).label.lower()}; an admin of {request.team} can change it."
+    needed, role = Role(least).label.lower(), Role(request.membership.role).label.lower()
+    message = f"This takes the role {needed}. Yours here is {role}; an admin of {request.team} can change it."
     if request.htmx:
         return HttpResponseForbidden(message, content_type="text/plain")
     return render(request, "403.html", {"message": message}, status=403)

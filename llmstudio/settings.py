@@ -35,6 +35,7 @@ def _secret(name: str) -> str:
 
 
 SECRET_KEY = _secret("SECRET_KEY")
+FIELD_KEY = _secret("FIELD_KEY")  # seals the keys of other servers, and two-factor secrets, in the database
 
 _https = STUDIO_URL.startswith("https://")
 _host = urlsplit(STUDIO_URL).hostname or "127.0.0.1"
@@ -57,7 +58,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.staticfiles",
+    "llmstudio.apps.StudioStaticFilesConfig",
     "django.contrib.postgres",
     "django.contrib.humanize",
     "channels",
@@ -74,6 +75,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "llmstudio.openai_errors.middleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -83,7 +85,6 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "allauth.usersessions.middleware.UserSessionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "llmstudio.policy.PolicyMiddleware",
 ]
@@ -113,6 +114,7 @@ TEMPLATES = [
 DATABASES = {"default": env.db_url_config(env("DATABASE_URL", default=embedded.database_url(STUDIO_HOME)))}
 DATABASES["default"] |= {
     "HOST": unquote(DATABASES["default"]["HOST"]),  # a unix socket's folder comes percent-encoded
+    "CONN_HEALTH_CHECKS": True,  # the pool tests what it hands out: a database restart is no error
     "CONN_MAX_AGE": 0,  # the pool keeps connections; persistent ones would leak under ASGI's threads
     "OPTIONS": {"pool": {"min_size": 1, "max_size": 16, "timeout": 10}},
 }
@@ -120,9 +122,14 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env("REDIS_URL", default=embedded.redis_url(STUDIO_HOME))
 CHANNEL_LAYERS = {
-    "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL], "prefix": "studio"}}
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "studio"},
+    }
 }
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "studio"}}
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "studio"}
+}
 
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_DEFAULT_QUEUE = "default"
@@ -134,6 +141,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True  # they last no time; unset, Celery warns
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 5, "max_retries": 1}
 
@@ -147,6 +155,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 ACCOUNT_ADAPTER = "workspace.accounts.AccountAdapter"
+ACCOUNT_FORMS = {"login": "workspace.forms.people.SignInForm"}
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
@@ -154,14 +163,21 @@ ACCOUNT_EMAIL_VERIFICATION = "none"  # people arrive by an invitation sent to th
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # no mail to strangers
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 USERSESSIONS_TRACK_ACTIVITY = False
+USERSESSIONS_ADAPTER = "workspace.accounts.SessionsAdapter"
+MFA_ADAPTER = "workspace.accounts.TwoFactorAdapter"
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # addresses are vouched for by whoever invites
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "LLM Studio"
+MFA_TOTP_TOLERANCE = 1  # the code before and after: clocks of phones drift
 LOGIN_REDIRECT_URL = "/"
 LOGIN_URL = "account_login"
 
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = 10  # seconds; an invitation is sent while its sender waits
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env("STUDIO_FROM_EMAIL", default=f"studio@{_host}")
 
 # --- pages ----------------------------------------------------------------------------------------------------------
@@ -170,7 +186,10 @@ STATIC_URL = "/static/"
 STATIC_ROOT = STUDIO_HOME / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": STUDIO_HOME / "files"}},
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": STUDIO_HOME / "files"},
+    },
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
@@ -205,18 +224,31 @@ STUDIO_WORKER = env("STUDIO_WORKER", default="")  # infer, train or default: whi
 STUDIO_ENGINE = env("STUDIO_ENGINE", default="auto")  # auto, llama or transformers
 STUDIO_INFER_THREADS = env.int("STUDIO_INFER_THREADS", default=0)  # 0: let the engine decide
 STUDIO_TRAIN_THREADS = env.int("STUDIO_TRAIN_THREADS", default=0)
+STUDIO_TRAIN_NICE = env.int("STUDIO_TRAIN_NICE", default=10)  # chat comes first; 0 on a machine that only trains
 STUDIO_MODELS = STUDIO_HOME / "models"
 STUDIO_RUNS = STUDIO_HOME / "runs"
 STUDIO_DEFAULT_MODEL = "smollm2-135m-instruct"
 STUDIO_ADMIN_EMAIL = env("STUDIO_ADMIN_EMAIL", default="")
 STUDIO_ADMIN_PASSWORD = env("STUDIO_ADMIN_PASSWORD", default="")
+STUDIO_API_RATE = env.int("STUDIO_API_RATE", default=600)  # requests a minute for one API key
 STUDIO_MAX_UPLOAD = env.int("STUDIO_MAX_UPLOAD", default=200 * 2**20)  # bytes
+METRICS_TOKEN = env("METRICS_TOKEN", default="")  # lets a Prometheus on another machine read /metrics
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {
+        "not_readyz": {  # "not ready yet" is that page's answer, not an error
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: "/readyz" not in record.getMessage(),
+        }
+    },
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="INFO")},
-    "loggers": {"celery": {"level": "WARNING"}, "httpx": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
+    "loggers": {
+        "celery": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
+        "django.request": {"level": "ERROR", "filters": ["not_readyz"]},
+    },
 }

@@ -2,6 +2,7 @@
 
 from django.urls import include, path
 
+from llmstudio.api import api
 from llmstudio.health import healthz, readyz
 from llmstudio.metrics import metrics
 
@@ -12,6 +13,10 @@ urlpatterns = [
     path("accounts/", include("allauth.account.urls")),
     path("accounts/2fa/", include("allauth.mfa.urls")),
     path("accounts/sessions/", include("allauth.usersessions.urls")),
+    path("v1/", api.urls),
     path("", include("workspace.urls")),
     path("t/<slug:team>/", include("jobs.urls")),
 ]
+
+handler404 = "llmstudio.openai_errors.not_found"
+handler500 = "llmstudio.openai_errors.crashed"

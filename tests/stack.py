@@ -12,8 +12,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,7 +60,12 @@ class Stack:
     def start(self) -> None:
         out = (self.home / "supervisor.out").open("w")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "llmstudio", "run"], cwd=ROOT, env=self.env, stdout=out, stderr=subprocess.STDOUT, text=True
+            [sys.executable, "-m", "llmstudio", "run"],
+            cwd=ROOT,
+            env=self.env,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         deadline = time.monotonic() + READY_SECONDS
         while not re.search(r"^ready\b", self.log, re.M):
@@ -87,12 +94,18 @@ class Stack:
         return self.manage("create_api_key", "--email", email)
 
 
-@pytest.fixture(scope="session")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    home = tmp_path_factory.mktemp("studio")
+@contextmanager
+def running() -> Iterator[Stack]:
+    """A studio in a fresh data folder, ready; stopped and removed at the end."""
+    # Not below pytest's own folder: every run of pytest closes that to other accounts, and as root the database is one.
+    home = Path(tempfile.mkdtemp(prefix="studio-test-")).resolve()
     port = free_port()
     (home / "models").symlink_to(prepared_models())
-    env = {k: v for k, v in os.environ.items() if k not in {"DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "STUDIO_URL"}}
+    env = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in {"DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "STUDIO_URL"}
+    }
     env |= {"STUDIO_HOME": str(home), "PORT": str(port), "STUDIO_ADMIN_EMAIL": OWNER, "STUDIO_ADMIN_PASSWORD": PASSWORD}
     stack = Stack(home, port, env)
     try:
@@ -101,3 +114,9 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     finally:
         stack.stop()
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def studio() -> Iterator[Stack]:
+    with running() as stack:
+        yield stack

@@ -1,2 +1,294 @@
+"""The one websocket of a tab: JSON frames in and out, each action authorised where it is handled.
+
+In: subscribe, unsubscribe, send, stop, typing. Out: see docs/architecture.md, "Replies and the token log".
+Notices say that something changed, never what: the page asks again over HTTP, through the same checks as ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from functools import partial
+from typing import Any, cast
+from uuid import UUID
+
+from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
-class StudioConsumer(AsyncJsonWebsocketConsumer): pass
+from django.contrib.sessions.backends.base import SessionBase
+from django.db import DatabaseError
+from redis.exceptions import RedisError
+
+from jobs.models import FineTune, Generation, Import
+from jobs.notices import team_group
+from llmstudio.policy import SOCKET
+from workspace import presence, streams
+from workspace.chats import Refused
+from workspace.models import Chat, Membership, Message, Role, User
+
+log = logging.getLogger(__name__)
+
+MAX_FRAME = 256 * 1024  # characters
+MAX_SUBSCRIPTIONS = 64
+PULSE = 10.0  # seconds between heartbeats: membership and session are looked at again, presence is renewed
+BURST, PER_SECOND = 60, 10  # frames a socket may send at once, and steadily
+WATCHED = {"chat": Chat, "run": FineTune, "import": Import, "generation": Generation}
+
+SIGNED_OUT, REMOVED, NO_TEAM = 4401, 4403, 4404
+
+Frame = dict[str, Any]
+in_thread = partial(database_sync_to_async, thread_sensitive=False)
+
+
+class StudioConsumer(AsyncJsonWebsocketConsumer):
+    """One tab of one person in one team."""
+
+    user: User
+    slug: str
+    group = ""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.following: dict[str, asyncio.Task[None]] = {}  # generations, by name
+        self.watching: dict[str, list[str]] = {}  # other objects, with the people last shown there
+        self.names: dict[str, Frame] = {}
+        self.allowance, self.refilled = float(BURST), time.monotonic()
+        self.pulse: asyncio.Task[None] | None = None
+
+        async def send_if_there(message: Any) -> None:
+            with contextlib.suppress(OSError):  # the other end has gone; its disconnect is on the way to us
+                await send(message)
+
+        try:
+            await super().__call__(scope, receive, send_if_there)
+        finally:  # also when the server or a handler breaks off: no task outlives its socket
+            tasks = [task for task in (*self.following.values(), self.pulse) if task]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self.group:
+                with contextlib.suppress(RedisError, OSError):
+                    await self.channel_layer.group_discard(self.group, self.channel_name)
+                await self.part(*self.watching)
+
+    # --- coming and going
+
+    async def connect(self) -> None:
+        await self.accept()  # before any refusal: only an accepted socket can carry a close code
+        self.user, self.slug = cast(User, self.scope["user"]), self.scope["url_route"]["kwargs"]["team"]
+        if not self.user.is_authenticated:
+            return await self.close(SIGNED_OUT)
+        membership = await self.membership()
+        if membership is None:
+            return await self.close(NO_TEAM)
+        self.team = membership.team
+        self.group = team_group(self.team.pk)
+        await self.channel_layer.group_add(self.group, self.channel_name)
+        await self.out("hello", user={"id": str(self.user.pk), "name": str(self.user)}, team=self.slug)
+        self.pulse = asyncio.create_task(self.beat())
+        return None
+
+    @in_thread
+    def membership(self) -> Membership | None:
+        """The person's standing now, or None once they are out of the team, deactivated or signed out."""
+        session: SessionBase | None = self.scope.get("session")
+        if session is not None and not (session.session_key and session.exists(session.session_key)):
+            return None
+        found = Membership.objects.filter(user=self.user.pk, team__slug=self.slug, user__is_active=True)
+        return found.select_related("team").first()
+
+    async def beat(self) -> None:
+        while True:
+            await asyncio.sleep(PULSE)
+            with contextlib.suppress(DatabaseError):  # an outage removes nobody
+                if await self.membership() is None:
+                    return await self.close(REMOVED)
+                for thing in list(self.watching):
+                    await presence.mark(thing, str(self.user.pk), self.channel_name)
+                    await self.show_people(thing)
+            await self.out("beat")
+
+    async def out(self, kind: str, **fields: Any) -> None:
+        await self.send_json({"v": 1, "type": kind, **fields})
+
+    async def error(self, code: str, message: str, frame: Frame | None = None) -> None:
+        about = {key: frame[key] for key in ("client_id", "to", "chat") if frame and isinstance(frame.get(key), str)}
+        await self.out("error", code=code, message=message, **about)
+
+    # --- frames in
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
+        if text_data is None:
+            return await self.error("bad_frame", "Frames are JSON text.")
+        if len(text_data) > MAX_FRAME:
+            return await self.error(
+                "too_long", f"A frame holds at most {MAX_FRAME:,} characters; this one has {len(text_data):,}."
+            )
+        try:
+            frame = json.loads(text_data)
+        except (ValueError, RecursionError):
+            return await self.error("bad_frame", "This frame is not JSON.")
+        if not isinstance(frame, dict) or frame.get("v") != 1 or not isinstance(frame.get("type"), str):
+            return await self.error("bad_frame", 'A frame is an object with "v": 1 and a "type".')
+        await self.act(frame)
+        return None
+
+    async def act(self, frame: Frame) -> None:
+        """Allowance, role, then the action; whatever is wrong with it comes back as an error frame."""
+        least, action = SOCKET.get(frame["type"]), getattr(self, f"on_{frame['type']}", None)
+        if least is None or action is None:
+            return await self.error("unknown_type", "There is no such frame type.", frame)
+        if not self.allow():
+            return await self.error("too_fast", "Too many frames at once. Wait a few seconds and try again.", frame)
+        try:
+            membership = await self.membership()
+            if membership is None:
+                return await self.close(REMOVED)
+            if not membership.may(least):
+                role, needed = Role(membership.role).label.lower(), Role(least).label.lower()
+                return await self.error(
+                    "forbidden", f"Your role here is {role}; this takes {needed}. An admin can change it.", frame
+                )
+            await action(frame)
+        except Refused as refusal:
+            await self.error(refusal.code, str(refusal), frame)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            await self.error("bad_frame", "This frame lacks something, or has it in the wrong form.", frame)
+        except DatabaseError as error:
+            log.warning("The database did not answer a socket: %s", error)
+            await self.error(
+                "unavailable",
+                "The database does not answer just now. Nothing was stored; try again in a moment.",
+                frame,
+            )
+
+    def allow(self) -> bool:
+        now = time.monotonic()
+        self.allowance = min(BURST, self.allowance + (now - self.refilled) * PER_SECOND)
+        self.refilled = now
+        if self.allowance < 1:
+            return False
+        self.allowance -= 1
+        return True
+
+    async def on_subscribe(self, frame: Frame) -> None:
+        kind, _, key = frame["to"].partition(":")
+        thing, after = f"{kind}:{UUID(key)}", int(frame.get("after") or 0)
+        subscribed = len(self.following) + len(self.watching)
+        if thing not in self.following and thing not in self.watching and subscribed >= MAX_SUBSCRIPTIONS:
+            return await self.error("too_many", f"A tab follows at most {MAX_SUBSCRIPTIONS} things at once.", frame)
+        if kind not in WATCHED or not await self.exists(kind, UUID(key)):
+            return await self.error("not_found", "There is no such thing in this team.", frame)
+        if kind == "generation":
+            await self.forget(thing)
+            self.following[thing] = asyncio.create_task(self.follow(thing, UUID(key), max(after, 0)))
+        else:
+            self.watching.setdefault(thing, [])
+            await presence.mark(thing, str(self.user.pk), self.channel_name)
+            await presence.tell(self.group, {"type": "presence", "object": thing})
+        return None
+
+    async def on_unsubscribe(self, frame: Frame) -> None:
+        thing = str(frame["to"])
+        await self.forget(thing)
+        if self.watching.pop(thing, None) is not None:
+            await self.part(thing)
+
+    async def on_send(self, frame: Frame) -> None:
+        reply = await self.say(frame)
+        await self.out(
+            "response.created",
+            chat=str(reply.chat_id),
+            message=str(reply.pk),
+            generation=str(reply.generation_id),
+            client_id=frame["client_id"],
+        )
+
+    async def on_stop(self, frame: Frame) -> None:
+        generation = await self.find(Generation, UUID(frame["generation"]))
+        await in_thread(generation.request_cancel)()
+
+    async def on_typing(self, frame: Frame) -> None:
+        thing = f"chat:{UUID(frame['chat'])}"
+        if thing in self.watching:  # so it is a chat of this team
+            event = {"type": "typing", "object": thing, "user": str(self.user.pk), "name": str(self.user)}
+            await presence.tell(self.group, event)
+
+    @in_thread
+    def say(self, frame: Frame) -> Message:
+        """One of: say something new, answer again (no text), or go on with a reply that broke off."""
+        chat = Chat.objects.filter(team=self.team, pk=UUID(frame["chat"])).first()
+        if chat is None:
+            raise Refused("not_found", "There is no such chat in this team.")
+        client_id, text = frame["client_id"], frame.get("text")
+        if not isinstance(client_id, str) or not 8 <= len(client_id) <= 64:
+            raise Refused("bad_frame", "client_id is a text of 8 to 64 characters.")
+        if frame.get("continue"):
+            return chat.continue_(self.user, UUID(frame["continue"]), client_id=client_id)
+        if text is None:
+            return chat.regenerate(
+                self.user, UUID(frame["parent"]), client_id=client_id, drop=frame.get("drop") is True
+            )
+        parent = UUID(frame["parent"]) if frame.get("parent") else None
+        return chat.send(self.user, str(text), parent=parent, client_id=client_id)
+
+    @in_thread
+    def exists(self, kind: str, key: UUID) -> bool:
+        return WATCHED[kind]._default_manager.filter(team=self.team, pk=key).exists()
+
+    async def find(self, model: Any, key: UUID) -> Any:
+        found = await in_thread(model.objects.filter(team=self.team, pk=key).first)()
+        if found is None:
+            raise Refused("not_found", "There is no such thing in this team.")
+        return found
+
+    # --- following
+
+    async def follow(self, thing: str, key: UUID, after: int) -> None:
+        try:
+            async for frame in streams.frames(key, after):
+                await self.send_json(frame)
+        finally:
+            self.following.pop(thing, None)
+
+    async def forget(self, thing: str) -> None:
+        if task := self.following.pop(thing, None):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def part(self, *things: str) -> None:
+        await presence.leave(things, str(self.user.pk), self.channel_name)
+        for thing in things:
+            await presence.tell(self.group, {"type": "presence", "object": thing})
+
+    async def show_people(self, thing: str) -> None:
+        """Send who is here, if that has changed."""
+        here = await presence.people(thing)
+        if here == self.watching.get(thing, here):
+            return
+        self.watching[thing] = here
+        if unknown := [key for key in here if key not in self.names]:
+            self.names |= await self.named(unknown)
+        await self.out("presence", object=thing, people=[self.names[key] for key in here if key in self.names])
+
+    @in_thread
+    def named(self, keys: list[str]) -> dict[str, Frame]:
+        people = User.objects.filter(pk__in=keys, memberships__team=self.team)
+        return {str(user.pk): {"id": str(user.pk), "name": str(user), "initials": user.initials} for user in people}
+
+    # --- notices from the team's group
+
+    async def changed(self, event: Frame) -> None:
+        if event["object"] == f"member:{self.user.pk}" and await self.membership() is None:
+            return await self.close(REMOVED)
+        await self.out("changed", object=event["object"], version=event["version"])
+        return None
+
+    async def presence(self, event: Frame) -> None:
+        if event["object"] in self.watching:
+            await self.show_people(event["object"])
+
+    async def typing(self, event: Frame) -> None:
+        if event["object"] in self.watching and event["user"] != str(self.user.pk):
+            await self.out("typing", chat=event["object"].partition(":")[2], name=event["name"])

@@ -1,1 +1,33 @@
-urlpatterns = []
+"""Doors of the workspace: people and teams, then chat."""
+
+from django.urls import path
+
+from workspace.views import chats, people, teams
+
+the_people = [
+    path("", people.home, name="home"),
+    path("invite/<str:token>/", people.invitation, name="invitation"),
+    path("profile/", people.profile, name="profile"),
+    path("teams/new/", people.team_new, name="team_new"),
+    path("t/<slug:team>/", teams.team_home, name="team_home"),
+    path("t/<slug:team>/settings/", teams.team_settings, name="team_settings"),
+    path("t/<slug:team>/settings/leave/", teams.team_leave, name="team_leave"),
+    path("t/<slug:team>/settings/members/<int:member_id>/", teams.member, name="member"),
+    path("t/<slug:team>/settings/invitations/", teams.invitation_new, name="invitation_new"),
+    path("t/<slug:team>/settings/invitations/<uuid:invitation_id>/", teams.invitation_revoke, name="invitation_revoke"),
+    path("t/<slug:team>/settings/keys/", teams.key_new, name="key_new"),
+    path("t/<slug:team>/settings/keys/<uuid:key_id>/", teams.key_revoke, name="key_revoke"),
+]
+
+chat = [
+    path("t/<slug:team>/chat/", chats.chats, name="chats"),
+    path("t/<slug:team>/chat/new/", chats.chat_new, name="chat_new"),
+    path("t/<slug:team>/chat/with-adapter/", chats.chat_with_adapter, name="chat_with_adapter"),
+    path("t/<slug:team>/chat/<uuid:chat_id>/", chats.chat, name="chat"),
+    path("t/<slug:team>/chat/<uuid:chat_id>/thread/", chats.chat_thread, name="chat_thread"),
+    path("t/<slug:team>/chat/<uuid:chat_id>/settings/", chats.chat_settings, name="chat_settings"),
+    path("t/<slug:team>/chat/<uuid:chat_id>/archive/", chats.chat_archive, name="chat_archive"),
+    path("t/<slug:team>/chat/<uuid:chat_id>/export/", chats.chat_export, name="chat_export"),
+]
+
+urlpatterns = [*the_people, *chat]

@@ -1,8 +1,8 @@
 """A base model folder: made once from a GGUF file, described without torch.
 
-`prepare` turns a GGUF into what the trainer and the engines read: bf16 safetensors, tokenizer, chat template, the GGUF itself
-and `studio.json`. `describe` and `check` read that file with the standard library only, so the web process may call them.
-It does not know where the GGUF came from, nor what the model is used for.
+`prepare` turns a GGUF into what the trainer and the engines read: bf16 safetensors, tokenizer, chat template, the GGUF
+itself and `studio.json`. `describe` and `check` read that file with the standard library only, so the web process may
+call them. It does not know where the GGUF came from, nor what the model is used for.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -36,11 +37,13 @@ class ModelUnusable(ValueError):
 
 
 def describe(model_dir: Path) -> dict[str, Any]:
-    """What `studio.json` says: name, parameters, context_length, template_hash, licence, files {name: {size, sha256}}."""
+    """`studio.json`: name, parameters, context_length, template_hash, licence, sha256, files {name: {size, sha256}}."""
     try:
         described = json.loads((model_dir / "studio.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ModelMissing(f"The base model {model_dir.name} is not prepared. Run: python -m jobs.ml prepare {model_dir}") from None
+        raise ModelMissing(
+            f"The base model {model_dir.name} is not prepared. Run: python -m jobs.ml prepare {model_dir}"
+        ) from None
     if not isinstance(described, dict):
         raise ModelMissing(f"The description of the base model {model_dir.name} is damaged. Prepare the model again.")
     return described
@@ -51,7 +54,11 @@ def check(model_dir: Path, *, thorough: bool = False) -> dict[str, Any]:
     described = describe(model_dir)
     for name, entry in described["files"].items():
         path = model_dir / name
-        if not path.exists() or path.stat().st_size != entry["size"] or (thorough and sha256_of(path) != entry["sha256"]):
+        if (
+            not path.exists()
+            or path.stat().st_size != entry["size"]
+            or (thorough and sha256_of(path) != entry["sha256"])
+        ):
             raise ModelMissing(
                 f"The base model {model_dir.name} is damaged: {name} is missing or has changed. "
                 f"Remove the folder and prepare the model again."
@@ -90,7 +97,9 @@ def prepare(model_dir: Path, gguf: Path | None = None, say: Say = lambda message
     try:
         name = _bring_gguf(source, work / "model.gguf", say)
         _convert(work, say)
-        _write_description(work, name)
+        fields = _gguf_fields(work / "model.gguf")
+        name = NAMES.get(name) or fields.get("general.name") or Path(name).stem
+        write_description(work, name=name, licence=fields.get("general.license", ""))
         _replace(work, model_dir)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -124,13 +133,10 @@ def _convert(folder: Path, say: Say) -> None:
     say("Loading the conversion libraries.")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
     from transformers.utils.quantization_config import GgufConfig
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
     say("Unpacking the quantised weights to bf16.")
-    model = AutoModelForCausalLM.from_pretrained(
+    model: Any = AutoModelForCausalLM.from_pretrained(
         folder, gguf_file="model.gguf", quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
     )
     model.config.__dict__.pop("_model_name_or_path", None)
@@ -147,16 +153,16 @@ def _mend_tokenizer(folder: Path, context_length: int) -> None:
     GGUF names its pre-tokenizer; transformers ignores the name and assumes GPT-2's. SmolLM splits numbers into digits,
     and without that rule "2026" becomes a token that the model never saw in training.
     """
-    from gguf import GGUFReader
-
-    pre = GGUFReader(folder / "model.gguf").fields["tokenizer.ggml.pre"].contents()
+    pre = _gguf_fields(folder / "model.gguf").get("tokenizer.ggml.pre", "default")
     path = folder / "tokenizer.json"
     tokenizer = json.loads(path.read_text(encoding="utf-8"))
     if pre == "smollm":
         digits = {"type": "Digits", "individual_digits": True}
         tokenizer["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [digits, tokenizer["pre_tokenizer"]]}
     elif pre not in ("gpt-2", "default"):
-        raise ModelUnusable(f"This GGUF uses the pre-tokenizer {pre!r}, which cannot be reproduced from the file alone.")
+        raise ModelUnusable(
+            f"This GGUF uses the pre-tokenizer {pre!r}, which cannot be reproduced from the file alone."
+        )
     path.write_text(json.dumps(tokenizer, ensure_ascii=False, indent=1), encoding="utf-8")
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
@@ -166,19 +172,22 @@ def _mend_tokenizer(folder: Path, context_length: int) -> None:
     path.write_text(json.dumps(config, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
-def _write_description(folder: Path, gguf_name: str) -> None:
+def _gguf_fields(path: Path) -> dict[str, str]:
+    """The metadata of a GGUF file that is text."""
     from gguf import GGUFReader
+
+    fields = {name: field.contents() for name, field in GGUFReader(path).fields.items() if len(field.data) == 1}
+    return {name: value for name, value in fields.items() if isinstance(value, str)}
+
+
+def write_description(folder: Path, *, name: str, licence: str) -> None:
+    """Describe a model folder in its `studio.json`; from then on the files in it must not change."""
     from safetensors import safe_open
 
     from jobs.ml.template import ChatTemplate
 
-    fields = GGUFReader(folder / "model.gguf").fields
-
-    def text(name: str) -> str:
-        return str(fields[name].contents()) if name in fields else ""
-
     with safe_open(folder / "model.safetensors", framework="numpy") as tensors:
-        parameters = sum(_product(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
+        parameters = sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     files = {
         path.name: {"size": path.stat().st_size, "sha256": sha256_of(path)}
@@ -186,22 +195,15 @@ def _write_description(folder: Path, gguf_name: str) -> None:
         if path.is_file()
     }
     described = {
-        "name": NAMES.get(gguf_name, text("general.name") or Path(gguf_name).stem),
+        "name": name,
         "parameters": parameters,
         "context_length": config["max_position_embeddings"],
         "template_hash": ChatTemplate(folder).hash,
-        "licence": text("general.license"),
+        "licence": licence,
         "sha256": files["model.safetensors"]["sha256"],
         "files": files,
     }
     (folder / "studio.json").write_text(json.dumps(described, indent=2, ensure_ascii=False), encoding="utf-8")
-
-
-def _product(shape: list[int]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
 
 
 def _replace(work: Path, model_dir: Path) -> None:
@@ -213,4 +215,7 @@ def _replace(work: Path, model_dir: Path) -> None:
     work.chmod(0o755)
     if model_dir.exists():
         shutil.rmtree(model_dir)
-    work.rename(model_dir)
+    try:
+        work.rename(model_dir)
+    except OSError:
+        check(model_dir)  # another process prepared the same model in the meantime; its folder is as good

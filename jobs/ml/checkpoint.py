@@ -1,7 +1,7 @@
 """Folders that are whole or absent: checkpoints and finished adapters on disk.
 
-A folder is written under a temporary name, flushed, listed in `manifest.json` (sizes, SHA-256, what it belongs to) and renamed into
-place, so a crash at any moment leaves the previous checkpoint, the new one, or an ignorable temporary folder, never a mix.
+A folder is written under a temporary name, flushed, listed in `manifest.json` (sizes, SHA-256, what it belongs to) and
+renamed into place, so a crash at any moment leaves the old checkpoint, the new one, or an ignorable temporary folder.
 Tensors are safetensors, everything else JSON; nothing is ever unpickled.
 It does not know what the tensors mean, nor when a checkpoint is due.
 """
@@ -46,7 +46,10 @@ class Checkpoint:
 
 def versions() -> dict[str, str]:
     """The libraries whose versions decide a run's numbers."""
-    return {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft", "tokenizers", "safetensors")}
+    return {
+        name: importlib.metadata.version(name)
+        for name in ("torch", "transformers", "peft", "tokenizers", "safetensors")
+    }
 
 
 def write_folder(target: Path, fill: Callable[[Path], None], facts: dict[str, Any]) -> str:
@@ -111,7 +114,11 @@ def save_tensors(tensors: Tensors, path: Path) -> None:
     if shutil.disk_usage(path.parent).free < needed:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     try:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path, metadata={"format": "pt"})
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+            path,
+            metadata={"format": "pt"},
+        )
     except SafetensorError as error:
         if code := re.search(r"os error (\d+)", str(error)):
             raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
@@ -119,12 +126,20 @@ def save_tensors(tensors: Tensors, path: Path) -> None:
 
 
 def save(
-    target: Path, *, adapter: Tensors, adapter_config: dict[str, Any], optimizer: Tensors, state: dict[str, Any], facts: dict[str, Any]
+    target: Path,
+    *,
+    adapter: Tensors,
+    adapter_config: dict[str, Any],
+    optimizer: Tensors,
+    state: dict[str, Any],
+    facts: dict[str, Any],
 ) -> str:
     def fill(work: Path) -> None:
         save_tensors(adapter, work / "adapter_model.safetensors")
         save_tensors(optimizer, work / "optimizer.safetensors")
-        (work / "adapter_config.json").write_text(json.dumps(adapter_config, indent=2, sort_keys=True), encoding="utf-8")
+        (work / "adapter_config.json").write_text(
+            json.dumps(adapter_config, indent=2, sort_keys=True), encoding="utf-8"
+        )
         (work / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
 
     return write_folder(target, fill, facts)
@@ -169,3 +184,13 @@ def prune(run_dir: Path, attempt: int, best: str | None) -> None:
         if other < attempt:
             for path in (run_dir / f"attempt-{other}" / "checkpoints").glob(".step-*"):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def candidates(run_dir: Path, attempt: int, resume: Path | None) -> list[Path]:
+    """Where to look for a start, best first: the checkpoint that was named and all that are no further; the newest if
+    neither an attempt nor a checkpoint was named; nothing (from scratch) for a bare attempt."""
+    known = newest_first(run_dir)
+    if resume:
+        named = resume.absolute()
+        return [named, *(path for path in known if path.name <= named.name and path.absolute() != named)]
+    return [] if attempt else known

@@ -37,6 +37,13 @@ def check(name: str, value: float, low: float, high: float) -> None:
         raise ConfigError(name, f"{name} must be between {low:g} and {high:g}, not {value!r}.")
 
 
+def refuse_unknown(cls: Any, values: dict[str, Any], what: str) -> None:
+    known = {field.name for field in dataclasses.fields(cls)}
+    for name in values:
+        if name not in known:
+            raise ConfigError(name, f"{name} is not {what}.")
+
+
 def default_learning_rate(parameters: int) -> float:
     """The learning rate to offer for a base of this size.
 
@@ -78,10 +85,7 @@ class SamplingParams:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        known = {f.name for f in dataclasses.fields(cls)}
-        for name in values:
-            if name not in known:
-                raise ConfigError(name, f"{name} is not a sampling parameter.")
+        refuse_unknown(cls, values, "a sampling parameter")
         return cls(**{**values, "stop": tuple(values.get("stop", ()))})
 
 
@@ -153,10 +157,7 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        known = {f.name for f in dataclasses.fields(cls)}
-        for name in values:
-            if name not in known:
-                raise ConfigError(name, f"{name} is not a training option.")
+        refuse_unknown(cls, values, "a training option")
         lora = values.get("lora") or {}
         return cls(**{**values, "lora": lora if isinstance(lora, LoraConfig) else LoraConfig(**lora)})
 

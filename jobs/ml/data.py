@@ -1,7 +1,7 @@
 """Rows to token ids, and the order in which a run sees them.
 
-Torch-free. The order is a pure function of (seed, epoch): a resumed run needs only its step number to be back at the same row.
-It does not know models, devices or how a batch becomes a tensor.
+Torch-free. The order is a pure function of (seed, epoch): a resumed run needs only its step number to be back at the
+same row. It does not know models, devices or how a batch becomes a tensor.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,33 +93,40 @@ def total_steps(rows: int, config: TrainConfig) -> int:
     return max(1, round(config.epochs * steps_per_epoch(rows, config)))
 
 
-def step_batches(lengths: Sequence[int], config: TrainConfig, step: int) -> list[list[int]]:
-    """Row numbers of step `step` (counted from 0), as micro-batches.
+def step_batches(lengths: Sequence[int], config: TrainConfig, step: int, budget: int) -> list[list[int]]:
+    """Row numbers of step `step` (counted from 0), as the forward passes that make it up.
 
-    The rows of one step are drawn from the epoch's shuffle; within the step they are sorted by length, so that rows padded
-    together are of similar length. Sorting inside a step changes no gradient: a step sums over all its rows.
+    A step takes the next batch_size x gradient_accumulation_steps rows of the epoch's shuffle. How they are grouped
+    changes no gradient (a step sums over all its rows), so they are sorted by length and packed to `budget` tokens.
     """
     epoch, position = divmod(step, steps_per_epoch(len(lengths), config))
     order = epoch_order(len(lengths), config.seed, epoch)
     effective = config.batch_size * config.gradient_accumulation_steps
-    rows = sorted(order[position * effective : (position + 1) * effective], key=lambda row: (lengths[row], row))
-    return list(chunks(rows, config.batch_size))
+    return pack(order[position * effective : (position + 1) * effective], lengths, budget)
+
+
+def pass_budget(config: TrainConfig, *, accelerator: bool) -> int:
+    """Tokens of one forward pass: batch_size rows of full length, or what keeps the device busy if that is less."""
+    return min(config.batch_size * config.max_length, 16_384 if accelerator else 512)
+
+
+def pack(rows: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Rows in order of length, in groups of at most `budget` tokens. A row longer than that has a group of its own."""
+    groups: list[list[int]] = []
+    room = 0
+    for row in sorted(rows, key=lambda row: (lengths[row], row)):
+        if not groups or lengths[row] > room:
+            groups.append([])
+            room = budget
+        groups[-1].append(row)
+        room -= lengths[row]
+    return groups
 
 
 def epoch_order(rows: int, seed: int, epoch: int) -> list[int]:
     order = list(range(rows))
     random.Random(f"{seed}/{epoch}").shuffle(order)  # noqa: S311 - a reproducible order, not a secret
     return order
-
-
-def chunks(rows: Sequence[int], size: int) -> Iterator[list[int]]:
-    for start in range(0, len(rows), size):
-        yield list(rows[start : start + size])
-
-
-def evaluation_batches(examples: Sequence[Example], size: int) -> list[list[int]]:
-    """All rows once, of similar length together."""
-    return list(chunks(sorted(range(len(examples)), key=lambda row: len(examples[row].ids)), size))
 
 
 def sha256_of_files(*paths: Path) -> str:

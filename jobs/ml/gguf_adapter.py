@@ -1,8 +1,8 @@
 """A PEFT LoRA adapter as one GGUF file, for llama.cpp.
 
-The layout is llama.cpp's: `general.type` adapter, `adapter.type` lora, `adapter.lora.alpha`, and for each adapted matrix a pair
-`blk.N.<name>.weight.lora_a` / `.lora_b`. llama.cpp rotates neighbouring pairs where Hugging Face rotates halves, so its
-llama-family files hold the rows of q and k in another order; the rows of lora_b for q and k must follow.
+The layout is llama.cpp's: `general.type` adapter, `adapter.type` lora, `adapter.lora.alpha`, and for each adapted
+matrix a pair `blk.N.<name>.weight.lora_a` / `.lora_b`. llama.cpp rotates neighbouring pairs where Hugging Face rotates
+halves, so its llama-family files hold the rows of q and k in another order; the rows of lora_b for q and k must follow.
 It does not know how the adapter was trained.
 """
 

@@ -54,7 +54,9 @@ class ChatTemplate:
     def __init__(self, model_dir: Path) -> None:
         config = json.loads((model_dir / "tokenizer_config.json").read_text(encoding="utf-8"))
         template_file = model_dir / "chat_template.jinja"
-        self.source: str = template_file.read_text("utf-8") if template_file.exists() else config.get("chat_template") or ""
+        self.source: str = (
+            template_file.read_text("utf-8") if template_file.exists() else config.get("chat_template") or ""
+        )
         if not self.source:
             raise TemplateMismatch("This model has no chat template, so it cannot be used for chat.")
         self.tokenizer: Tokenizer = Tokenizer.from_file(str(model_dir / "tokenizer.json"))
@@ -86,7 +88,11 @@ class ChatTemplate:
         """The conversation as text. Raises TemplateMismatch where the template refuses it (role order, say)."""
         try:
             return self._template.render(
-                messages=messages, add_generation_prompt=add_generation_prompt, tools=None, documents=None, **self.specials
+                messages=messages,
+                add_generation_prompt=add_generation_prompt,
+                tools=None,
+                documents=None,
+                **self.specials,
             )
         except TemplateError as error:
             raise TemplateMismatch(f"The chat template refused these messages: {error}") from error
@@ -126,7 +132,9 @@ class ChatTemplate:
             spans.append((len(before), end + len(eos) if end >= len(before) else len(upto)))
         return spans
 
-    def _tokenise(self, messages: list[Message], *, add_generation_prompt: bool) -> tuple[list[int], list[tuple[int, int]]]:
+    def _tokenise(
+        self, messages: list[Message], *, add_generation_prompt: bool
+    ) -> tuple[list[int], list[tuple[int, int]]]:
         forged = [m for m in messages if any(token in m["content"] for token in self._special_strings)]
         if not forged:
             encoding = self.tokenizer.encode(
@@ -135,7 +143,9 @@ class ChatTemplate:
             return encoding.ids, encoding.offsets
         return self._tokenise_literally(messages, add_generation_prompt)
 
-    def _tokenise_literally(self, messages: list[Message], add_generation_prompt: bool) -> tuple[list[int], list[tuple[int, int]]]:
+    def _tokenise_literally(
+        self, messages: list[Message], add_generation_prompt: bool
+    ) -> tuple[list[int], list[tuple[int, int]]]:
         """As `_tokenise`, but a special token written inside a message stays text and cannot forge a turn."""
         marks = [f"\ue000{i}\ue001" for i in range(len(messages))]
         skeleton = self.render(
@@ -156,7 +166,9 @@ class ChatTemplate:
         for mark, message in zip(marks, messages, strict=True):
             head, found, rest = rest.partition(mark)
             if not found:
-                raise TemplateMismatch("The chat template drops a message, so its text cannot be kept apart from its marks.")
+                raise TemplateMismatch(
+                    "The chat template drops a message, so its text cannot be kept apart from its marks."
+                )
             encoding = self.tokenizer.encode(head, add_special_tokens=False)
             add(encoding.ids, encoding.offsets, len(head))
             add(*self._text_ids(message["content"]), len(message["content"]))

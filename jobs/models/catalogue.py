@@ -10,6 +10,9 @@ from django.conf import settings
 from django.db import models
 from django.urls import reverse
 
+from jobs.models.worker import Worker
+from jobs.secrets import seal, unseal
+
 
 class LanguageModelQuerySet(models.QuerySet["LanguageModel"]):
     def for_team(self, team: Any) -> Self:
@@ -56,6 +59,30 @@ class LanguageModel(models.Model):
     def path(self) -> Path:
         return Path(settings.STUDIO_MODELS) / self.folder
 
+    def secret(self) -> str:
+        """The key that its server wants, in the clear. Sealed (ValueError) if it was stored under another FIELD_KEY."""
+        return unseal(self.url_key)
+
+    def point_at(self, url: str, *, key: str = "") -> None:
+        """Set the server's address. A new address never gets the key that was meant for the old one."""
+        if key or url != self.url:
+            self.url_key = seal(key)
+        self.url = url
+
+    def room(self) -> int:
+        """Tokens one conversation may take as it is served now: a worker may give it less than it could read."""
+        workers = Worker.objects.alive().filter(kind="infer")
+        served: list[int | None] = [worker.facts.get("context", {}).get(self.key) for worker in workers]
+        return min([self.context_length, *(tokens for tokens in served if tokens)])
+
+    def prompt_tokens(self, messages: list[dict[str, str]]) -> int | None:
+        """How many tokens this model reads before it answers; None where the tokenizer is on another server."""
+        if self.kind != self.Kind.LOCAL:
+            return None
+        from jobs.ml.template import load_template  # the tokenizer library is only loaded where it is needed
+
+        return len(load_template(str(self.path)).prompt_ids(messages))
+
 
 class AdapterQuerySet(models.QuerySet["Adapter"]):
     def for_team(self, team: Any) -> Self:
@@ -85,6 +112,9 @@ class Adapter(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def get_absolute_url(self) -> str:
+        return reverse("models", kwargs={"team": self.team.slug})
+
     @property
     def key(self) -> str:
         """Its id on /v1/models, in OpenAI's form."""
@@ -93,6 +123,3 @@ class Adapter(models.Model):
     @property
     def path(self) -> Path:
         return Path(settings.STUDIO_RUNS) / self.folder
-
-    def get_absolute_url(self) -> str:
-        return reverse("models", kwargs={"team": self.team.slug})

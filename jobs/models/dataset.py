@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import uuid
 from pathlib import Path
 from typing import Any, Self
 
 from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
 from django.db import models
 from django.urls import reverse
 
-from jobs.models.lifecycle import Job
+from jobs.models.lifecycle import Job, JobQuerySet
 
 
 class Split(models.TextChoices):
@@ -36,6 +40,28 @@ class StoredFile(models.Model):
 
     def __str__(self) -> str:
         return self.filename
+
+    @classmethod
+    def keep(cls, upload: UploadedFile[Any], *, team: Any, author: Any, purpose: str = "fine-tune") -> StoredFile:
+        """Store an upload byte for byte; the row appears once the bytes are safely on disk."""
+        file = cls(team=team, author=author, purpose=purpose, filename=(upload.name or "upload")[-200:])
+        digest, size = hashlib.sha256(), 0
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.path.with_suffix(".part")
+        try:
+            with partial.open("wb") as out:
+                for chunk in upload.chunks():
+                    digest.update(chunk)
+                    size += len(chunk)
+                    out.write(chunk)
+                out.flush()
+                os.fsync(out.fileno())
+            partial.rename(file.path)
+        finally:
+            partial.unlink(missing_ok=True)
+        file.bytes, file.sha256 = size, digest.hexdigest()
+        file.save(force_insert=True)
+        return file
 
     @property
     def key(self) -> str:
@@ -75,12 +101,23 @@ class Dataset(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def get_absolute_url(self) -> str:
+        return reverse("dataset", kwargs={"team": self.team.slug, "dataset_id": self.pk})
+
     @property
     def total(self) -> int:
         return sum(self.counts.values())
 
-    def get_absolute_url(self) -> str:
-        return reverse("dataset", kwargs={"team": self.team.slug, "dataset_id": self.pk})
+    def split_counts(self) -> list[tuple[Split, int]]:
+        return [(split, self.counts[split]) for split in Split if self.counts.get(split)]
+
+
+class RowQuerySet(models.QuerySet["Row"]):
+    def showing(self, split: str, text: str) -> Self:
+        """The rows of a split (or of all) in which a text occurs, whatever its case."""
+        rows = self.filter(split=split) if split else self
+        # As it stands inside the stored JSON, where quotes and line ends are escaped.
+        return rows.filter(messages__icontains=json.dumps(text, ensure_ascii=False)[1:-1]) if text else rows
 
 
 class Row(models.Model):
@@ -92,13 +129,29 @@ class Row(models.Model):
     messages: models.JSONField[list[dict[str, str]]] = models.JSONField()
     line = models.PositiveIntegerField(null=True, help_text="Where it stood in the uploaded file.")
 
+    objects = RowQuerySet.as_manager()
+
     class Meta:
         constraints = [models.UniqueConstraint(fields=["dataset", "position"], name="row_position_once")]
         indexes = [models.Index(fields=["dataset", "split", "position"])]
         ordering = ["position"]
 
     def __str__(self) -> str:
-        return f"Row {self.position}"
+        return f"Row {self.position + 1}"
+
+    @property
+    def prompt(self) -> str:
+        """What the answer answers: the last question."""
+        return self.messages[-2]["content"] if len(self.messages) > 1 else ""
+
+    @property
+    def answer(self) -> str:
+        return str(self.messages[-1]["content"])
+
+    @property
+    def earlier(self) -> int:
+        """Messages before the last question."""
+        return max(len(self.messages) - 2, 0)
 
 
 class Import(Job):
@@ -116,19 +169,33 @@ class Import(Job):
     file = models.ForeignKey(StoredFile, on_delete=models.CASCADE, related_name="imports")
     name = models.CharField(max_length=120)
     format = models.CharField(max_length=12, choices=Format.choices)
-    mapping: models.JSONField[dict[str, str]] = models.JSONField(default=dict)  # csv: prompt, completion, system, split -> column
-    shares: models.JSONField[dict[str, float]] = models.JSONField(default=dict)  # split -> share; empty: see datasets.default_shares
+    mapping: models.JSONField[dict[str, str]] = models.JSONField(
+        default=dict
+    )  # csv: prompt, completion, system, split -> column
+    shares: models.JSONField[dict[str, float]] = models.JSONField(
+        default=dict
+    )  # split -> share; empty: the file's own split, or the default
     skip_bad = models.BooleanField(default=False)
     rows_read = models.PositiveIntegerField(default=0)
     problems: models.JSONField[list[dict[str, Any]]] = models.JSONField(default=list)  # [{"line": 3, "reason": "..."}]
     problems_total = models.PositiveIntegerField(default=0)
     dataset = models.OneToOneField(Dataset, on_delete=models.SET_NULL, null=True, related_name="source")
 
+    objects = JobQuerySet.as_manager()
+
     class Meta:
         ordering = ["-queued_at"]
 
     def __str__(self) -> str:
         return f"Import of {self.name}"
+
+    def verdict(self) -> str:
+        """Why nothing was imported, with the first of the bad lines."""
+        if not self.problems_total:
+            return f"{self.file.filename} was not read: {self.message or 'its import was cancelled.'}"
+        shown = "; ".join(f"line {problem['line']}: {problem['reason']}" for problem in self.problems[:5])
+        more = f" and {self.problems_total - 5:,} more" if self.problems_total > 5 else ""
+        return f"{self.file.filename} cannot be used as it is. {shown}{more}. Correct these lines and upload the file again."
 
     def get_absolute_url(self) -> str:
         return reverse("import", kwargs={"team": self.team.slug, "import_id": self.pk})

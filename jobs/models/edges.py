@@ -21,7 +21,8 @@ BEGIN
 END $$;
 """
     triggers = "".join(
-        f"CREATE TRIGGER legal_edge BEFORE UPDATE OF state ON {table} FOR EACH ROW EXECUTE FUNCTION jobs_legal_edge();\n"
+        f"CREATE TRIGGER legal_edge BEFORE UPDATE OF state ON {table} "
+        "FOR EACH ROW EXECUTE FUNCTION jobs_legal_edge();\n"
         for table in TABLES
     )
     return function + triggers

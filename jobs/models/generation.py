@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
 
 from django.conf import settings
-from django.db import models
+from django.db import connection, models
 
-from jobs.models.lifecycle import Job
+from jobs.ml.config import SamplingParams
+from jobs.models.lifecycle import Job, JobQuerySet
+from jobs.tasks import ring_on_commit
+
+if TYPE_CHECKING:
+    from jobs.models.catalogue import Adapter, LanguageModel
+
+
+class GenerationQuerySet(JobQuerySet):
+    def snapshot(self, generations: Sequence[Generation]) -> set[UUID]:
+        """Save what each has said so far and renew its lease, all in one fenced UPDATE. Returns those still held."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                UPDATE jobs_generation AS row SET
+                    text = now.text, sequence_number = now.sequence_number, prompt_tokens = now.prompt_tokens,
+                    completion_tokens = now.completion_tokens, first_token_ms = now.first_token_ms,
+                    lease_until = clock_timestamp() + %s::interval
+                FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::int[], %s::int[], %s::int[], %s::int[])
+                    AS now(id, fence, text, sequence_number, prompt_tokens, completion_tokens, first_token_ms)
+                WHERE row.id = now.id AND row.fence = now.fence AND row.state IN ('running', 'pausing')
+                RETURNING row.id
+                """,
+                [
+                    str(Generation.LEASE),
+                    [generation.pk for generation in generations],
+                    [generation.fence for generation in generations],
+                    [generation.text for generation in generations],
+                    [generation.sequence_number for generation in generations],
+                    [generation.prompt_tokens for generation in generations],
+                    [generation.completion_tokens for generation in generations],
+                    [generation.first_token_ms for generation in generations],
+                ],
+            )
+            return {row[0] for row in cursor.fetchall()}
 
 
 class Generation(Job):
-    """One reply. While it runs its pieces are in the token log (jobs/tokenlog.py) and a snapshot is here at least every
+    """One reply. While it runs its pieces are in the token log (jobs/tokenlog) and a snapshot is here at least every
     second; at the end `text` and `text_sha256` here are the authority."""
 
     LEASE: ClassVar[timedelta] = timedelta(seconds=8)  # a dead worker must show within 15 s
@@ -37,17 +73,51 @@ class Generation(Job):
     completion_tokens = models.PositiveIntegerField(default=0)
     first_token_ms = models.PositiveIntegerField(null=True)
     total_ms = models.PositiveIntegerField(null=True)
-    finish_reason = models.CharField(max_length=12, blank=True)
+    finish_reason = models.CharField(max_length=20, blank=True)
+
+    objects = GenerationQuerySet.as_manager()
 
     class Meta:
         indexes = [
             models.Index(fields=["queued_at"], condition=models.Q(state="queued"), name="generation_queue"),
-            models.Index(fields=["lease_until"], condition=models.Q(state__in=["running", "pausing"]), name="generation_leases"),
+            models.Index(
+                fields=["lease_until"], condition=models.Q(state__in=["running", "pausing"]), name="generation_leases"
+            ),
             models.Index(fields=["team", "-queued_at"]),
         ]
 
     def __str__(self) -> str:
         return f"Generation {self.pk}"
+
+    @classmethod
+    def ask(
+        cls,
+        *,
+        team: Any,
+        author: Any,
+        purpose: str,
+        model: LanguageModel,
+        adapter: Adapter | None,
+        messages: list[dict[str, str]],
+        params: dict[str, Any],
+        prefill: str = "",
+    ) -> Generation:
+        """Queue a reply in the caller's transaction. `params` are fields of SamplingParams; `prefill` is what is
+        already written of the answer, to go on from. A ConfigError names a parameter out of bounds."""
+        SamplingParams.from_dict(params)
+        generation = cls.objects.create(
+            team=team,
+            author=author,
+            purpose=purpose,
+            model=model,
+            adapter=adapter,
+            messages=messages,
+            params=params,
+            prefill=prefill,
+            text=prefill,
+        )
+        ring_on_commit("infer")
+        return generation
 
     @property
     def tokens_per_second(self) -> float | None:

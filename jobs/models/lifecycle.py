@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from django.db import connection, models
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 
 class State(models.TextChoices):
@@ -63,6 +63,11 @@ EDGES: frozenset[tuple[State, State]] = frozenset(
 )
 
 
+def storable(text: str) -> str:
+    """The text without what PostgreSQL cannot keep: NUL, and halves of characters."""
+    return text.replace("\x00", "").encode("utf-8", "ignore").decode()
+
+
 class LeaseLost(Exception):
     """This attempt no longer holds the job: stop at once, write nothing more."""
 
@@ -79,18 +84,20 @@ class JobQuerySet(models.QuerySet[Any]):
 
     def claim(self, worker: str, limit: int = 1) -> list[Any]:
         """Take up to `limit` queued jobs of this queryset for `worker`, oldest first, raising each one's fence."""
-        chosen = self.claimable().order_by("queued_at").values("pk")
+        chosen = self.claimable().order_by("queued_at", "pk").values("id")
         sql, params = chosen.query.sql_with_params()
         table = connection.ops.quote_name(self.model._meta.db_table)
+        # MATERIALIZED: inlined, the planner may run the SELECT again for each row and take more than `limit`.
+        statement = f"""
+            WITH chosen AS MATERIALIZED ({sql} LIMIT %s FOR UPDATE SKIP LOCKED)
+            UPDATE {table} AS job SET state = %s, worker = %s, fence = fence + 1, attempts = attempts + 1,
+                lease_until = clock_timestamp() + %s, started_at = coalesce(started_at, clock_timestamp())
+            FROM chosen WHERE job.id = chosen.id AND job.state = %s RETURNING job.id
+        """  # noqa: S608 - names from the model and SQL from the ORM; every value is a parameter
         with connection.cursor() as cursor:
-            cursor.execute(
-                f"UPDATE {table} SET state = %s, worker = %s, fence = fence + 1, attempts = attempts + 1, "  # noqa: S608
-                "lease_until = clock_timestamp() + %s, started_at = coalesce(started_at, clock_timestamp()) "
-                f"WHERE id IN ({sql} LIMIT %s FOR UPDATE SKIP LOCKED) AND state = 'queued' RETURNING id",
-                [State.RUNNING, worker, self.model.LEASE, *params, limit],
-            )
+            cursor.execute(statement, [*params, limit, State.RUNNING, worker, self.model.LEASE, State.QUEUED])
             ids = [row[0] for row in cursor.fetchall()]
-        return list(self.model._default_manager.filter(pk__in=ids).order_by("queued_at"))
+        return list(self.model._default_manager.filter(pk__in=ids).order_by("queued_at", "pk"))
 
     def expired(self) -> Self:
         return self.active().filter(lease_until__lt=Now())
@@ -115,8 +122,6 @@ class Job(models.Model):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 
-    objects: ClassVar[models.Manager[Any]] = JobQuerySet.as_manager()
-
     class Meta:
         abstract = True
 
@@ -128,10 +133,14 @@ class Job(models.Model):
     def is_active(self) -> bool:
         return self.state in ACTIVE
 
+    @classmethod
+    def rows(cls) -> JobQuerySet:
+        """All jobs of this kind."""
+        return cast(JobQuerySet, cls._default_manager.all())
+
     def held(self) -> JobQuerySet:
         """The row, but only while this attempt still holds it."""
-        rows: JobQuerySet = type(self)._default_manager.filter(pk=self.pk, fence=self.fence, state__in=ACTIVE)  # type: ignore[assignment]
-        return rows
+        return self.rows().active().filter(pk=self.pk, fence=self.fence)
 
     def write(self, **fields: Any) -> None:
         """A fenced write, in memory too. Raises LeaseLost when another attempt holds the job or it has ended."""
@@ -149,11 +158,18 @@ class Job(models.Model):
         """End this attempt's job for good."""
         self.write(state=state, cause=cause, message=message, finished_at=Now(), lease_until=None, **fields)
 
+    def release(self, *, counted: bool, **fields: Any) -> None:
+        """Hand the job back to the queue. An attempt not `counted` (its worker restarts) is none of the few it has."""
+        attempts = self.attempts if counted else max(self.attempts - 1, 0)
+        self.write(state=State.QUEUED, worker="", lease_until=None, attempts=attempts, **fields)
+
     def request_cancel(self) -> bool:
         """Cancel a job that has not started, or ask its worker to stop. False if it has already ended."""
-        rows = type(self)._default_manager.filter(pk=self.pk)
-        if rows.filter(state__in=(State.QUEUED, State.PAUSED)).update(
-            state=State.CANCELLED, cause=Cause.CANCELLED, cancel_requested_at=Now(), finished_at=Now()
-        ):
-            return True
-        return bool(rows.filter(state__in=ACTIVE).update(cancel_requested_at=Now()))
+        # The mark comes first: should the sweep requeue the job between the two, it sees the mark and cancels.
+        rows = self.rows().filter(pk=self.pk)
+        if not rows.unfinished().update(cancel_requested_at=Coalesce("cancel_requested_at", Now())):
+            return False
+        rows.filter(state__in=(State.QUEUED, State.PAUSED)).update(
+            state=State.CANCELLED, cause=Cause.CANCELLED, finished_at=Now()
+        )
+        return True

@@ -23,10 +23,12 @@ class Worker(models.Model):
     SILENCE = timedelta(seconds=12)
 
     name = models.CharField(max_length=120, primary_key=True)  # kind@host:pid
-    kind = models.CharField(max_length=10, choices=[("infer", "Chat"), ("train", "Training"), ("default", "Background")])
+    kind = models.CharField(
+        max_length=10, choices=[("infer", "Chat"), ("train", "Training"), ("default", "Background")]
+    )
     host = models.CharField(max_length=80)
     pid = models.PositiveIntegerField()
-    facts: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)  # device, memory_bytes, threads, engine, models
+    facts: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)  # see `facts` of jobs/runners
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
 

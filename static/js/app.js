@@ -1,5 +1,6 @@
 // The frame's behaviour on every page: theme, rail, drawer, dialogs, menus, copy buttons, toasts, palette.
 // Page behaviour is in custom elements, imported by the page that uses them.
+import { copyText } from "./copy.js";
 import { openPalette } from "./palette.js";
 import "./live.js";
 import { toast } from "./toast.js";
@@ -35,7 +36,7 @@ function nameTheme() {
 
 async function copy(button) {
   const from = button.dataset.copy ?? document.getElementById(button.dataset.copyFrom)?.textContent ?? "";
-  await navigator.clipboard.writeText(from.trim());
+  await copyText(from.trim());
   toast("Copied.");
 }
 

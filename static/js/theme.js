@@ -2,5 +2,6 @@
 {
   const theme = localStorage.getItem("theme");
   if (theme) document.documentElement.dataset.theme = theme;
+  if (localStorage.getItem("chat-panel") === "closed") document.documentElement.dataset.chatPanel = "closed";
   if (localStorage.getItem("rail") === "small") document.documentElement.dataset.railSize = "small";
 }

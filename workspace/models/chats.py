@@ -1,15 +1,26 @@
-"""Chats: a tree of messages shared by a team. Replies are `jobs.Generation`s; a message only points at one."""
+"""Chats: a tree of messages shared by a team. Replies are `jobs.Generation`s; a message only points at one.
+
+What a message may hold and what the model is asked is in workspace/chats.py; this module keeps the rows.
+"""
 
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from typing import Any, Self
 
-from django.db import models
-from django.db.models import Q
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.urls import reverse
 
+from jobs import notices
+from jobs.models import Adapter, Generation, LanguageModel
+from workspace.chats import Refused, checked_text, request_messages, title_from, turns_to_drop
+from workspace.models.messages import Message, Turn, left_out
 from workspace.models.people import Team, User
+
+ALONE_TOO_LONG = "The last message is too long by itself, even without the turns before it. Edit it to be shorter."
 
 
 class ChatQuerySet(models.QuerySet["Chat"]):
@@ -18,6 +29,10 @@ class ChatQuerySet(models.QuerySet["Chat"]):
 
     def live(self) -> Self:
         return self.filter(archived_at=None)
+
+    def listed(self) -> Self:
+        """Without the right-hand halves of side-by-side pairs: those are reached through their left half."""
+        return self.exclude(pk__in=Chat.objects.exclude(beside=None).values("beside"))
 
     def search(self, words: str) -> Self:
         """Chats whose title or any message holds `words`."""
@@ -28,7 +43,9 @@ class ChatQuerySet(models.QuerySet["Chat"]):
 
 
 class Chat(models.Model):
-    """One conversation. `version` grows with every change, so a page knows whether it is stale."""
+    """One conversation. `version` grows with every change, so a page knows whether it is stale.
+
+    `beside` joins two chats that are asked the same questions: the page of the first shows both."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="chats")
@@ -37,7 +54,9 @@ class Chat(models.Model):
     model = models.ForeignKey("jobs.LanguageModel", on_delete=models.PROTECT, related_name="+")
     adapter = models.ForeignKey("jobs.Adapter", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     system = models.TextField(blank=True)
-    params: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)  # jobs.ml SamplingParams fields that were changed
+    params: models.JSONField[dict[str, Any]] = models.JSONField(
+        default=dict
+    )  # jobs.ml SamplingParams fields that were changed
     beside = models.OneToOneField("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -56,34 +75,175 @@ class Chat(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("chat", kwargs={"team": self.team.slug, "chat_id": self.pk})
 
-
-class Message(models.Model):
-    """One turn. Siblings (same parent) are the alternatives behind the 2/3 arrows."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    chat = models.ForeignKey(Chat, on_delete=models.CASCADE, related_name="messages")
-    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="children")
-    role = models.CharField(max_length=10, choices=[("user", "User"), ("assistant", "Assistant")])
-    author = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
-    text = models.TextField(blank=True)
-    generation = models.OneToOneField("jobs.Generation", on_delete=models.PROTECT, null=True, related_name="+")
-    client_id = models.CharField(max_length=64, null=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ["created_at"]
-        constraints = [
-            models.UniqueConstraint(fields=["chat", "client_id"], name="message_sent_once"),
-            models.CheckConstraint(
-                condition=Q(role="user", generation=None) | Q(role="assistant", generation__isnull=False),
-                name="message_reply_has_generation",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.role}: {self.content[:40]}"
+    @classmethod
+    def start_pair(cls, author: User, adapter: Adapter) -> Chat:
+        """Two new chats that are asked the same: the bare base on the left, `adapter` on the right."""
+        with transaction.atomic():
+            start = {
+                "team": adapter.team,
+                "author": author,
+                "title": f"{adapter} beside its base",
+                "model": adapter.base,
+            }
+            return cls.objects.create(beside=cls.objects.create(adapter=adapter, **start), **start)
 
     @property
-    def content(self) -> str:
-        """What was said; a reply's words live in its generation."""
-        return self.generation.text if self.generation else self.text
+    def answers(self) -> str:
+        """Who answers here, in a word."""
+        return str(self.adapter or self.model)
+
+    # --- saying something
+
+    def send(self, author: User, text: str, *, parent: uuid.UUID | None, client_id: str) -> Message:
+        """Say `text` after `parent` (a reply, or None for the beginning) and ask for a reply, which is returned.
+
+        An edited message is the same call with the old message's parent: a sibling, so a branch. Sent twice with one
+        `client_id`, it is said once.
+        """
+        text = checked_text(text)
+        with transaction.atomic():
+            chat = self._held()
+            if done := chat._already(client_id):
+                return done
+            before = chat._line_to(parent) if parent else []
+            if before and (before[-1].generation is None or not before[-1].generation.is_final):
+                raise Refused(
+                    "busy", "The answer above is still being written. Stop it or wait for its end, then send again."
+                )
+            said = chat.messages.create(role="user", author=author, text=text, parent_id=parent, client_id=client_id)
+            chat.title = chat.title or title_from(text)
+            return chat._ask(author, [*before, said], left_out(before))
+
+    def regenerate(self, author: User, question: uuid.UUID, *, client_id: str, drop: bool = False) -> Message:
+        """Another reply to `question`, beside those it has. `drop` leaves out oldest turns until it fits."""
+        with transaction.atomic():
+            chat = self._held()
+            if done := chat._already(client_id):
+                return done
+            line = chat._line_to(question)
+            if line[-1].role != "user":
+                raise Refused("not_found", "Only a question can be answered again.")
+            earlier = chat.messages.filter(parent=question).select_related("generation").last()
+            dropped = left_out([*line, earlier] if earlier else line)
+            if drop:
+                dropped = chat._drop_more([message.as_turn() for message in line], dropped)
+            return chat._ask(author, line, dropped, client_id=client_id)
+
+    def continue_(self, author: User, reply: uuid.UUID, *, client_id: str) -> Message:
+        """Another reply that begins with what `reply` had written when it ended."""
+        with transaction.atomic():
+            chat = self._held()
+            if done := chat._already(client_id):
+                return done
+            *line, partial = chat._line_to(reply)
+            if partial.generation is None or not partial.generation.is_final:
+                raise Refused("busy", "This answer is still being written.")
+            return chat._ask(author, line, left_out([*line, partial]), client_id=client_id, prefill=partial.content)
+
+    def _held(self) -> Chat:
+        """This chat, locked until the transaction ends: messages are added one at a time."""
+        chat = Chat.objects.select_for_update(of=("self",)).select_related("team", "model", "adapter").get(pk=self.pk)
+        if chat.archived_at:
+            raise Refused("archived", "This chat is archived. Restore it to go on.")
+        return chat
+
+    def _already(self, client_id: str) -> Message | None:
+        """The reply that this `client_id` has asked for before."""
+        message = self.messages.filter(client_id=client_id).first()
+        if message is None or message.role == "assistant":
+            return message
+        return message.children.order_by("created_at").first()
+
+    def _line_to(self, message: uuid.UUID) -> list[Message]:
+        """The messages from the beginning down to `message`."""
+        parents = dict(self.messages.values_list("pk", "parent_id"))
+        if message not in parents:
+            raise Refused("not_found", "That message is not in this chat.")
+        ids, at = [], message
+        while at:
+            ids.append(at)
+            at = parents[at]
+        rows = self.messages.select_related("generation").in_bulk(ids)
+        return [rows[pk] for pk in reversed(ids)]
+
+    def _ask(
+        self, author: User, line: list[Message], dropped: int, *, client_id: str | None = None, prefill: str = ""
+    ) -> Message:
+        """Ask the chat's model to answer the last message of `line`, without the `dropped` oldest."""
+        self.check_answerable()
+        turns = [message.as_turn() for message in line[dropped:]]
+        generation = Generation.ask(
+            team=self.team,
+            author=author,
+            purpose=Generation.Purpose.CHAT,
+            model=self.model,
+            adapter=self.adapter,
+            messages=request_messages(self.system, turns),
+            params=self.params,
+            prefill=prefill,
+        )
+        reply = self.messages.create(role="assistant", parent=line[-1], generation=generation, client_id=client_id)
+        self.change(updated_at=Now(), title=self.title)
+        return reply
+
+    def _drop_more(self, turns: list[dict[str, str]], dropped: int) -> int:
+        if dropped + 1 >= len(turns):
+            raise Refused("nothing_to_drop", ALONE_TOO_LONG)
+
+        def count(rest: Any) -> int:
+            tokens = self.model.prompt_tokens(request_messages(self.system, rest))
+            # A model elsewhere keeps its tokenizer to itself: four characters a token is the field's rule of thumb.
+            return tokens if tokens is not None else sum(len(turn["content"]) for turn in rest) // 4
+
+        room = self.model.room()
+        answer = min(int(self.params.get("max_tokens", 512)), room // 4)
+        dropped = turns_to_drop(turns, dropped + 1, count, room - answer)
+        if count(turns[dropped:]) >= room:
+            raise Refused("nothing_to_drop", ALONE_TOO_LONG)
+        return dropped
+
+    def check_answerable(self) -> None:
+        """Raises Refused when the chat's model or adapter can no longer answer."""
+        if not LanguageModel.objects.for_team(self.team_id).filter(pk=self.model_id).exists():
+            raise Refused("model_gone", f"{self.model} is no longer available here. Choose another model in the panel.")
+        if self.adapter and self.adapter.archived_at:
+            raise Refused(
+                "model_gone", f"The adapter {self.adapter} is archived. Restore it, or choose another in the panel."
+            )
+
+    # --- changing the chat itself
+
+    def change(self, **fields: Any) -> None:
+        """Write these fields and no others, raise the version and tell the team."""
+        Chat.objects.filter(pk=self.pk).update(version=F("version") + 1, **fields)
+        self.refresh_from_db(fields=["version", *fields])
+        notices.changed(self.team_id, "chat", self.pk, self.version)
+
+    def archive(self, *, undo: bool = False) -> None:
+        """Put the chat (and its other half) away, or take it back out. Nothing is lost either way."""
+        for chat in [self, self.beside]:
+            if chat:
+                chat.change(archived_at=None if undo else Now())
+
+    # --- reading it
+
+    def path(self, at: uuid.UUID | None = None) -> list[Turn]:
+        """The branch through `at`, down to its latest message; the chat's latest branch by default."""
+        children: dict[uuid.UUID | None, list[uuid.UUID]] = defaultdict(list)
+        parents: dict[uuid.UUID, uuid.UUID | None] = {}
+        written = {}
+        for pk, parent, created in self.messages.order_by("created_at").values_list("pk", "parent_id", "created_at"):
+            children[parent].append(pk)
+            parents[pk], written[pk] = parent, created
+        if not parents:
+            return []
+        below = [at] if at in parents else list(children[None])
+        for pk in below:  # grows while it is walked
+            below += children[pk]
+        leaf: uuid.UUID | None = max(below, key=written.__getitem__)
+        ids = []
+        while leaf:
+            ids.append(leaf)
+            leaf = parents[leaf]
+        rows = self.messages.select_related("author", "generation__adapter", "generation__model").in_bulk(ids)
+        return [Turn.of(rows[pk], children[parents[pk]]) for pk in reversed(ids)]

@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import uuid
 from datetime import timedelta
+from typing import Self
 
 from django.db import models
 from django.db.models import Q
@@ -28,6 +29,12 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         if key and (key.last_used_at is None or timezone.now() - key.last_used_at > timedelta(minutes=1)):
             self.filter(pk=key.pk).update(last_used_at=timezone.now())
         return key
+
+    def live(self) -> Self:
+        return self.filter(revoked_at=None)
+
+    def revoke(self) -> None:
+        self.live().update(revoked_at=timezone.now())
 
 
 class ApiKey(models.Model):
@@ -67,6 +74,10 @@ class ApiKey(models.Model):
             expires_at=timezone.now() + lifetime if lifetime else None,
         )
         return key, secret
+
+    @property
+    def has_expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= timezone.now()
 
     def membership(self) -> Membership | None:
         """The person's standing in the team now; None once they have left it."""

@@ -1,23 +1,22 @@
-"""People, the teams they share work in, and how someone new gets in."""
+"""People, the teams they share work in, and their standing there."""
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import uuid
-from datetime import timedelta
 from typing import Any, ClassVar, Self
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.db import models, transaction
 from django.db.models.functions import Lower
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.text import slugify
 
+from jobs import notices
 
-class UserQuerySet(models.QuerySet["User"]):
-    pass
+
+class NotPossible(Exception):
+    """A change to a team's people that its rules forbid; the text says why."""
 
 
 class UserManager(BaseUserManager["User"]):
@@ -59,6 +58,11 @@ class User(AbstractUser):
 
     def get_full_name(self) -> str:
         return str(self)
+
+    def standing_changed(self) -> None:
+        """Have every open tab of this person's looked at again: they may have been signed out or removed."""
+        for team_id in self.memberships.values_list("team_id", flat=True):
+            notices.changed(team_id, "member", self.pk)
 
 
 class Role(models.IntegerChoices):
@@ -115,6 +119,13 @@ class Team(models.Model):
             team.memberships.create(user=owner, role=Role.OWNER)
             return team
 
+    def admit(self, user: User, role: int) -> Membership:
+        """Let someone in. Whoever is in already keeps the role they have."""
+        membership, new = self.memberships.get_or_create(user=user, defaults={"role": role})
+        if new:
+            notices.changed(self.pk, "member", user.pk)
+        return membership
+
 
 class Membership(models.Model):
     """A person in a team."""
@@ -135,49 +146,53 @@ class Membership(models.Model):
         """Whether this member has at least `role`."""
         return self.role >= role
 
+    @property
+    def grants(self) -> list[Role]:
+        """The roles this member may give to and take from others: an owner all, an admin those below their own."""
+        if not self.may(Role.ADMIN):
+            return []
+        return [role for role in Role if role < self.role or self.role == Role.OWNER]
 
-class InvitationQuerySet(models.QuerySet["Invitation"]):
-    def open(self) -> Self:
-        return self.filter(accepted_at=None, expires_at__gt=timezone.now())
+    def appoint(self, role: Role, *, by: Membership) -> None:
+        """Give this member another role. Anyone may step down; the last owner stays."""
+        with transaction.atomic():
+            self._hold(by)
+            stepping_down = by == self and role < self.role
+            if not stepping_down and not {Role(self.role), role} <= set(by.grants):
+                raise NotPossible(f"Only an owner may make {self.user} {role.label.lower()}.")
+            if role < Role.OWNER:
+                self._keep_an_owner()
+            self.role = role
+            self.save(update_fields=["role"])
+            if not self.may(Role.ADMIN):
+                self._withdraw_invitations()
+            notices.changed(self.team_id, "member", self.user_id)
 
-    def by_token(self, token: str) -> Invitation | None:
-        """The open invitation that this link was made for, or None: used, expired and made-up links look the same."""
-        return self.open().filter(digest=hashlib.sha256(token.encode()).hexdigest()).select_related("team").first()
+    def end(self, *, by: Membership) -> None:
+        """Leave the team, or be removed. What they made stays; their keys and invitations there stop working."""
+        with transaction.atomic():
+            self._hold(by)
+            if by != self and Role(self.role) not in by.grants:
+                raise NotPossible(f"Only an owner may remove {self.user}.")
+            self._keep_an_owner()
+            self.team.api_keys.filter(user=self.user_id).revoke()
+            self._withdraw_invitations()
+            self.delete()
+            notices.changed(self.team_id, "member", self.user_id)
 
+    def _hold(self, by: Membership) -> None:
+        """Lock the team, so that two changes of standing come one after the other, and read both members afresh."""
+        Team.objects.select_for_update().get(pk=self.team_id)
+        try:
+            self.refresh_from_db(fields=["role"])
+            by.refresh_from_db(fields=["role"])
+        except Membership.DoesNotExist:
+            raise NotPossible("Someone has changed this team's members meanwhile. Look at the list again.") from None
 
-class Invitation(models.Model):
-    """A link that lets one person into a team with a role. Only its digest is stored; it works once and expires."""
+    def _keep_an_owner(self) -> None:
+        others = Membership.objects.filter(team=self.team_id, role=Role.OWNER).exclude(pk=self.pk)
+        if self.role == Role.OWNER and not others.exists():
+            raise NotPossible(f"{self.user} is the team's only owner. Make someone else an owner first.")
 
-    LIFETIME = timedelta(days=7)
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="invitations", null=True)
-    email = models.EmailField(blank=True, help_text="Empty: whoever holds the link (the first owner).")
-    role = models.PositiveSmallIntegerField(choices=Role.choices, default=Role.EDITOR)
-    digest = models.CharField(max_length=64, unique=True)
-    invited_by = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="+")
-    created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField()
-    accepted_at = models.DateTimeField(null=True)
-
-    objects = InvitationQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-created_at"]
-
-    def __str__(self) -> str:
-        return f"{self.email or 'the first owner'} to {self.team or 'a new team'}"
-
-    @classmethod
-    def issue(cls, *, team: Team | None, role: int, email: str = "", invited_by: User | None = None) -> tuple[Invitation, str]:
-        """A new invitation and its token. The token is shown here once and cannot be read again."""
-        token = secrets.token_urlsafe(32)
-        invitation = cls.objects.create(
-            team=team,
-            email=email.lower(),
-            role=role,
-            invited_by=invited_by,
-            digest=hashlib.sha256(token.encode()).hexdigest(),
-            expires_at=timezone.now() + cls.LIFETIME,
-        )
-        return invitation, token
+    def _withdraw_invitations(self) -> None:
+        self.team.invitations.open().filter(invited_by=self.user_id).delete()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django import template
 from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -35,6 +37,18 @@ def duration(seconds: float | timedelta | None) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {secs} s" if minutes else f"{secs} s"
+
+
+@register.filter
+def ago(moment: datetime | None) -> str:
+    """now; 5 min; 3 h; 2 d; then the date. Short, for lists; the exact time is in the element's title."""
+    if moment is None:
+        return "–"
+    seconds = (timezone.now() - moment).total_seconds()
+    for limit, size, unit in ((60, 1, ""), (3600, 60, "min"), (86_400, 3600, "h"), (604_800, 86_400, "d")):
+        if seconds < limit:
+            return f"{int(seconds // size)} {unit}" if unit else "now"
+    return date_format(timezone.localtime(moment), "j M Y")
 
 
 @register.filter

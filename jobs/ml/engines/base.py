@@ -77,7 +77,7 @@ class Engine(Protocol):
         """Stop a request; it ends with finish_reason "cancelled". An unknown id is ignored."""
 
     def load(self, adapter: AdapterRef) -> None:
-        """Make an adapter usable. Loading the same name again is a no-op. Raises ValueError, with a sentence, if refused."""
+        """Make an adapter usable. Loading the same name again is a no-op. Raises ValueError, a sentence, if refused."""
 
     def unload(self, name: str) -> None:
         """Forget an adapter; requests in flight on it finish first."""

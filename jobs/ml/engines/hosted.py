@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
@@ -32,8 +33,8 @@ class HostFailed(RuntimeError):
 
 @dataclass(eq=False)
 class Job:
-    """A request on its way. `prompt` holds token ids (empty where the server counts for itself), `limit` is the most new
-    tokens that fit. The host keeps `completion_tokens` up to date and looks at `cancelled`."""
+    """A request on its way. `prompt` holds token ids (empty where the server counts for itself), `limit` is the most
+    new tokens that fit. The host keeps `completion_tokens` up to date and looks at `cancelled`."""
 
     request: Request
     adapter: AdapterRef | None
@@ -54,12 +55,12 @@ class Host(ABC):
 
     @abstractmethod
     def generate(self, job: Job, say: Say) -> FinishReason:
-        """Answer `job`, handing each new piece of text to `say`. Called from many threads at once. Raises RequestFailed."""
+        """Answer `job`, handing each new piece of text to `say`. Called from many threads. May raise RequestFailed."""
 
-    def interrupt(self, job: Job) -> None:
+    def interrupt(self, job: Job) -> None:  # noqa: B027 - see the docstring
         """`job` was just cancelled: end its `generate` soon. A host that looks at `job.cancelled` need do nothing."""
 
-    def close(self) -> None:  # noqa: B027 - a host without resources of its own need do nothing
+    def close(self) -> None:  # noqa: B027 - a host may hold nothing
         """Release what the host holds. Nothing runs on it any more."""
 
 
@@ -94,7 +95,7 @@ class Seat:
 class HostedEngine(ABC):
     """Everything of `base.Engine` except making tokens. Subclasses say how to read a request and how to open a host."""
 
-    def __init__(self, *, context_length: int, capacity: int, hosts: int, cache_tokens: int) -> None:
+    def __init__(self, *, context_length: int, capacity: int, hosts: int, cache_tokens: int = sys.maxsize) -> None:
         self.context_length = context_length
         self.capacity = capacity
         self._hosts = hosts
@@ -119,6 +120,10 @@ class HostedEngine(ABC):
     @abstractmethod
     def _check(self, adapter: AdapterRef) -> None:
         """Refuse an adapter that cannot work with this base, by a ValueError with a sentence."""
+
+    def _slots(self, adapter: AdapterRef | None) -> int:
+        """How many requests one host answers at a time."""
+        return self.capacity
 
     def _forget(self, adapter: AdapterRef) -> None:  # noqa: B027 - most engines hold nothing per adapter name
         """The adapter was unloaded."""
@@ -192,30 +197,32 @@ class HostedEngine(ABC):
         self._deltas.put(None)
 
     def _admit(self) -> None:
-        """Start what fits, strictly in order of arrival: a request that waits for room cannot be overtaken for ever."""
-        while self._waiting and (seat := self._place(self._waiting[0])):
-            job = self._waiting.popleft()
+        """Start what fits, in order of arrival. A request passes another only if that one waits for a full host; once
+        one waits for a host to be opened nothing passes it, else the open hosts would never fall idle."""
+        for job in list(self._waiting):
+            if len(self._running) >= self.capacity:
+                return
+            seat = self._seats.get(job.adapter) or self._seat(job.adapter)
+            if seat is None:
+                return
+            if seat.jobs >= self._slots(job.adapter) or (seat.jobs and seat.reserved + job.budget > self._cache_tokens):
+                continue
+            self._waiting.remove(job)
+            self._seats.move_to_end(job.adapter)
             seat.jobs += 1
             seat.reserved += job.budget
             self._running[job.request.id] = (seat, job)
             threading.Thread(target=self._work, args=(seat, job), name=f"reply-{job.request.id}", daemon=True).start()
 
-    def _place(self, job: Job) -> Seat | None:
-        """The seat where `job` can start now, made if need be, or None."""
-        if len(self._running) >= self.capacity:
-            return None
-        seat = self._seats.get(job.adapter)
-        if seat is None:
-            replaced = None
-            if len(self._seats) >= self._hosts:
-                replaced = next((idle for idle in self._seats.values() if not idle.jobs), None)
-                if replaced is None:
-                    return None
-                del self._seats[replaced.adapter]
-            seat = self._seats[job.adapter] = Seat(job.adapter, replaced)
-        if seat.jobs and seat.reserved + job.budget > self._cache_tokens:
-            return None
-        self._seats.move_to_end(job.adapter)
+    def _seat(self, adapter: AdapterRef | None) -> Seat | None:
+        """A new seat, in the place of the idle one used longest ago if all are taken; None if none is idle."""
+        replaced = None
+        if len(self._seats) >= self._hosts:
+            replaced = next((seat for seat in self._seats.values() if not seat.jobs), None)
+            if replaced is None:
+                return None
+            del self._seats[replaced.adapter]
+        seat = self._seats[adapter] = Seat(adapter, replaced)
         return seat
 
     def _work(self, seat: Seat, job: Job) -> None:
@@ -263,6 +270,5 @@ class HostedEngine(ABC):
             self._deltas.put(Delta(job.request.id, text, None, job.prompt_tokens, job.completion_tokens))
 
     def _say_last(self, job: Job, reason: FinishReason, error: str = "") -> None:
-        self._deltas.put(
-            Delta(job.request.id, "", reason, job.prompt_tokens, job.completion_tokens, "" if reason == "cancelled" else error)
-        )
+        error = error if reason == "error" else ""
+        self._deltas.put(Delta(job.request.id, "", reason, job.prompt_tokens, job.completion_tokens, error))

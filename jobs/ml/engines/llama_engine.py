@@ -1,8 +1,8 @@
 """llama.cpp in this process, through the xllamacpp wheel: the engine of a host without a GPU.
 
-Each adapter gets its own llama.cpp server (the weights are memory-mapped, so they share their pages): within one
-server llama.cpp decodes only slots with the same adapter at a time, and the others would stand still. Token ids go in, so llama.cpp's
-own templates play no part. It does not know chats, teams or files other than the model folder and the adapters.
+Each adapter gets its own llama.cpp server (the weights are memory-mapped, so they share their pages): within one server
+llama.cpp decodes only slots with the same adapter at a time, and the others would stand still. Token ids go in, so
+llama.cpp's own templates play no part. It does not know chats or teams, nor files but the model folder and adapters.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from jobs.ml.base_model import ModelMissing
 from jobs.ml.config import SamplingParams
 from jobs.ml.engines.base import AdapterRef, FinishReason
 from jobs.ml.engines.hosted import Host, HostFailed, Job, RequestFailed, Say
 from jobs.ml.engines.local import LocalEngine, cores
+from jobs.ml.engines.text import StopFilter
 
 # Read once, when libgomp is loaded: threads that wait must sleep, or an engine and a trainer starve each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -23,20 +25,36 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import xllamacpp
 
 RANDOM_SEED = 0xFFFFFFFF  # llama.cpp's own mark for "draw one"
-PROMPT_BATCH = 128  # tokens between two looks at `cancelled` while a prompt is read: about 0.4 s on two slow cores
+PROMPT_BATCH = 64  # tokens between two looks at `cancelled` while a prompt is read: 0.2 s on two slow cores
 
 
 class LlamaEngine(LocalEngine):
-    """`cache_tokens` is the shared cache of one server: it bounds the context and, with `hosts`, the memory
-    (SmolLM2-135M: 23 KB a token, so 190 MB a server at 8192)."""
+    """`context_length` bounds one conversation; `slots` is how many the base answers at a time, and an adapter half as
+    many. With `hosts` they bound the memory (SmolLM2-135M: 23 KB a token, so 380 MB for the base and 190 MB for each of
+    two adapters)."""
 
     def __init__(
-        self, model_dir: Path, *, threads: int | None = None, capacity: int = 8, hosts: int = 3, cache_tokens: int = 8192
+        self,
+        model_dir: Path,
+        *,
+        threads: int | None = None,
+        context_length: int = 4096,
+        slots: int = 4,
+        hosts: int = 3,
     ) -> None:
-        super().__init__(model_dir, capacity=capacity, hosts=hosts, cache_tokens=cache_tokens)
+        self._base_slots = slots
+        capacity = slots + (hosts - 1) * self._slots_of_an_adapter
+        super().__init__(model_dir, context_length=context_length, capacity=capacity, hosts=hosts)
         self.threads = threads or cores()
         if not (model_dir / "model.gguf").exists():
-            raise HostFailed(f"The base model {model_dir.name} has no model.gguf, which llama.cpp needs. Prepare the model again.")
+            raise ModelMissing(f"The base model {model_dir.name} has no model.gguf. Prepare it again.")
+
+    @property
+    def _slots_of_an_adapter(self) -> int:
+        return max(1, self._base_slots // 2)
+
+    def _slots(self, adapter: AdapterRef | None) -> int:
+        return self._base_slots if adapter is None else self._slots_of_an_adapter
 
     def _check(self, adapter: AdapterRef) -> None:
         super()._check(adapter)
@@ -46,9 +64,9 @@ class LlamaEngine(LocalEngine):
     def _open(self, adapter: AdapterRef | None) -> Host:
         params = xllamacpp.CommonParams()
         params.model.path = str(self.model_dir / "model.gguf")
-        params.n_ctx = self.context_length
-        params.n_parallel = self.capacity
-        params.kv_unified = True  # any slot may use the whole context; `cache_tokens` keeps their sum below it
+        params.n_parallel = self._slots(adapter)
+        params.n_ctx = params.n_parallel * self.context_length
+        params.kv_unified = False  # in a shared cache a reply's rounding, so its words, depend on its neighbours
         params.n_batch = params.n_ubatch = PROMPT_BATCH
         for pool in (params.cpuparams, params.cpuparams_batch):
             pool.n_threads = self.threads
@@ -75,6 +93,7 @@ class LlamaHost(Host):
     def generate(self, job: Job, say: Say) -> FinishReason:
         reason: FinishReason = "error"
         failure = ""
+        text = StopFilter(job.request.sampling.stop)  # llama.cpp's own loses what it holds back when the limit comes
 
         def receive(chunk: dict[str, Any]) -> bool:
             """One step of llama.cpp's: a token, a piece of the prompt read, or an error. True stops the generation."""
@@ -84,15 +103,18 @@ class LlamaHost(Host):
                 return True
             job.completion_tokens = chunk.get("timings", {}).get("predicted_n", job.completion_tokens)
             choice = chunk["choices"][0]
-            if choice["finish_reason"]:
+            say(text.add(choice["text"]))
+            if text.stopped:
+                reason = "stop"
+            elif choice["finish_reason"]:
                 reason = choice["finish_reason"]
-            # A replacement character stands for bytes that are no character; nobody can want it.
-            say(choice["text"].replace("\ufffd", ""))
-            return job.cancelled
+                say(text.rest())
+            return text.stopped or job.cancelled
 
         if self._server is None:
             raise HostFailed("The model was closed while it was answering. Try again.")
-        self._server.handle_completions({"prompt": job.prompt, **options(job.request.sampling, job.limit, job.budget)}, receive)
+        call = {"prompt": job.prompt, **options(job.request.sampling, job.limit, job.budget)}
+        self._server.handle_completions(call, receive)
         if failure:
             raise RequestFailed(f"llama.cpp could not answer: {failure}")
         return reason
@@ -115,7 +137,6 @@ def options(sampling: SamplingParams, limit: int, window: int) -> dict[str, Any]
         "frequency_penalty": sampling.frequency_penalty,
         "samplers": ["penalties", "temperature", "top_k", "top_p"],
         "seed": RANDOM_SEED if sampling.seed is None else sampling.seed,
-        "stop": list(sampling.stop),
         "stream": True,
         "cache_prompt": True,
         "return_progress": True,

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import os
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
+from jobs.ml import base_model
 from jobs.ml.config import MAX_RANK
 from jobs.ml.engines.base import AdapterRef, ContextOverflow, Request
 from jobs.ml.engines.hosted import HostedEngine, Job
@@ -25,13 +27,16 @@ def cores() -> int:
 
 
 class LocalEngine(HostedEngine):
-    """A base model folder on this machine. `cache_tokens` is how many tokens the cache of one host holds."""
+    """A base model folder on this machine. Raises ModelMissing if the folder is not whole."""
 
-    def __init__(self, model_dir: Path, *, capacity: int, hosts: int, cache_tokens: int) -> None:
+    def __init__(
+        self, model_dir: Path, *, context_length: int, capacity: int, hosts: int, cache_tokens: int = sys.maxsize
+    ) -> None:
+        base_model.check(model_dir)
         self.model_dir = model_dir
         self.template = load_template(str(model_dir))
         self.config: dict[str, Any] = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
-        context_length = min(int(self.config["max_position_embeddings"]), cache_tokens)
+        context_length = min(context_length, int(self.config["max_position_embeddings"]))
         super().__init__(context_length=context_length, capacity=capacity, hosts=hosts, cache_tokens=cache_tokens)
 
     def _read(self, request: Request, adapter: AdapterRef | None) -> Job:
@@ -63,8 +68,8 @@ def check_adapter(adapter: AdapterRef, model_dir: Path) -> None:
     base = base_shapes(model_dir)
     for key, shape in shapes.items():
         target, _, part = key.removeprefix("base_model.model.").partition(".lora_")
-        expected = base.get(f"{target}.weight")
-        if expected is None or (part == "A.weight" and shape[1:] != expected[1:]) or (part == "B.weight" and shape[0] != expected[0]):
+        out, width = base.get(f"{target}.weight", (0, 0))
+        if (part, shape[-1]) != ("A.weight", width) and (part, shape[0]) != ("B.weight", out):
             raise ValueError(f"The adapter {adapter.name} was made for another base model: {target} does not fit.")
 
 

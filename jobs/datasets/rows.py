@@ -1,0 +1,146 @@
+"""What makes a row: from one object of a file to canonical messages and a split, or a reason why not.
+
+Strict: whatever would be left out silently (pictures, tool calls, weights) is a reason. It does not know files or lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.models import Split
+
+Message = dict[str, str]
+
+ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+SPLITS = {
+    **dict.fromkeys(("train", "training"), Split.TRAIN),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "eval"), Split.VALIDATION),
+    **dict.fromkeys(("test", "testing"), Split.TEST),
+}
+
+
+class BadRow(ValueError):
+    """This row cannot be used; the message says why, worded to follow “line 3”."""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    messages: list[Message]
+    split: Split | None  # what the file itself says, if it does
+
+
+def chat_row(row: Any) -> Parsed:
+    """OpenAI's chat format: {"messages": [{"role", "content"}, ...]}."""
+    if not isinstance(row, dict):
+        raise BadRow("is not a JSON object")
+    messages = row.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise BadRow("has no “messages” list")
+    if row.get("tools") or row.get("functions"):
+        raise BadRow("has tools, which cannot be trained yet")
+    turns = [_message(number, message) for number, message in enumerate(messages, 1)]
+    return Parsed(_conversation(turns), _split(row.get("split")))
+
+
+def completion_row(row: Any) -> Parsed:
+    """{"prompt", "completion"}: each a text, or a list of messages; optionally a "system" text."""
+    if not isinstance(row, dict):
+        raise BadRow("is not a JSON object")
+    for name in ("prompt", "completion"):
+        if name not in row:
+            raise BadRow(f"has no “{name}”")
+    system = [{"role": "system", "content": _text("system", row["system"])}] if row.get("system") else []
+    turns = [*system, *_turns("prompt", row["prompt"], "user"), *_turns("completion", row["completion"], "assistant")]
+    return Parsed(_conversation(turns), _split(row.get("split")))
+
+
+def mapped_row(row: Mapping[str, str], mapping: Mapping[str, str]) -> Parsed:
+    """A line of a table, by the columns that a person chose for prompt, completion, system and split."""
+    system = row.get(mapping.get("system", ""), "")
+    turns = [{"role": "system", "content": system}] if system.strip() else []
+    turns += [
+        {"role": "user", "content": row[mapping["prompt"]]},
+        {"role": "assistant", "content": row[mapping["completion"]]},
+    ]
+    return Parsed(_conversation(turns), _split(row.get(mapping.get("split", ""), "")))
+
+
+def _turns(name: str, value: Any, role: str) -> list[Message]:
+    if isinstance(value, list):
+        return [_message(number, message) for number, message in enumerate(value, 1)]
+    return [{"role": role, "content": _text(name, value)}]
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise BadRow(f"has a “{name}” that is not a text")
+    return value
+
+
+def _message(number: int, message: Any) -> Message:
+    if not isinstance(message, dict):
+        raise BadRow(f"has a message {number} that is not an object with role and content")
+    role = message.get("role")
+    if role in ("tool", "function") or message.get("tool_calls") or message.get("function_call"):
+        raise BadRow(f"has a tool call in message {number}, which cannot be trained yet")
+    if not isinstance(role, str) or role not in ROLES:
+        raise BadRow(f"has the role {str(role)[:40]!r} in message {number}; system, user and assistant can be trained")
+    if message.get("weight", 1) != 1:
+        raise BadRow(f"has a weight in message {number}; every answer counts fully here")
+    return {"role": ROLES[role], "content": _content(number, message.get("content"))}
+
+
+def _content(number: int, content: Any) -> str:
+    if isinstance(content, list):  # parts: text is joined, anything else is refused rather than dropped
+        texts = []
+        for part in content:
+            if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
+                raise BadRow(f"has something other than text (an image, say) in message {number}")
+            texts.append(part["text"])
+        return "".join(texts)
+    if not isinstance(content, str):
+        raise BadRow(f"has no text in message {number}")
+    return content
+
+
+def _conversation(messages: list[Message]) -> list[Message]:
+    """The rules of the order: a system message only first, then user and assistant in turns, an answer at the end."""
+    turns = messages[1:] if messages and messages[0]["role"] == "system" else messages
+    first = len(messages) - len(turns) + 1
+    for number, message in enumerate(turns, first):
+        if message["role"] == "system":
+            raise BadRow(f"has a system message at place {number}; it may only come first, and once")
+        expected = ("user", "assistant")[(number - first) % 2]
+        if message["role"] != expected:
+            raise BadRow(
+                f"has message {number} from the {message['role']} where the {expected} is due: they take turns, the user first"
+            )
+    if not turns or turns[-1]["role"] != "assistant":
+        raise BadRow("does not end with an answer from the assistant")
+    for number, message in enumerate(messages, 1):
+        if not message["content"].strip():
+            raise BadRow(
+                "has an empty answer at its end" if number == len(messages) else f"has an empty message {number}"
+            )
+        _check_storable(number, message["content"])
+    return messages
+
+
+def _check_storable(number: int, text: str) -> None:
+    if "\x00" in text:
+        raise BadRow(f"has a NUL character in message {number}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadRow(f"has half a character (a lone surrogate) in message {number}") from None
+
+
+def _split(value: Any) -> Split | None:
+    if value is None or value == "":
+        return None
+    found = SPLITS.get(value.strip().lower()) if isinstance(value, str) else None
+    if found is None:
+        raise BadRow(f"has the split {str(value)[:40]!r}; it can be train, validation or test")
+    return found

@@ -1,0 +1,13 @@
+"""The token log: what a running reply has said so far, replayed and followed with one cursor.
+
+The worker appends pieces to a Redis Stream per generation; the entry ids are `<fence>-<sequence>`, so the cursor is the
+sequence number itself, and `<fence + 1>-0` is the end. Readers start from the row's snapshot or from the log, then
+follow; one task per event loop reads all followed streams with a single XREAD. Whatever Redis loses, the row's
+snapshots (every second, and the final text) carry the readers across. It does not know sockets, nor who may read what.
+"""
+
+from jobs.tokenlog.events import Done, Event, Piece, Snapshot, key_of
+from jobs.tokenlog.reader import follow
+from jobs.tokenlog.writer import TokenLog
+
+__all__ = ["Done", "Event", "Piece", "Snapshot", "TokenLog", "follow", "key_of"]

@@ -1,0 +1,258 @@
+"""The readers' side of the token log: replay, then follow. It does not know sockets, nor who may read what."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import time
+import weakref
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import redis.asyncio
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.db import DatabaseError
+
+from jobs.models import Generation
+from jobs.tokenlog.events import AWAY, Done, Event, Piece, Snapshot, key_of, parse
+
+log = logging.getLogger(__name__)
+
+BUFFER = 256  # entries a slow reader may lag behind before it jumps to a snapshot
+LOOK_SECONDS = 1.0  # how often the row of a silent reply is looked at
+
+
+async def follow(generation_id: UUID, after: int = 0) -> AsyncIterator[Event]:
+    """A reply from entry `after` on, to its end.
+
+    First a Snapshot, if `after` is 0 or the log does not reach back that far; then pieces without gap or duplicate, and
+    again a Snapshot where the reader was too slow or the log was lost; in the end exactly one Done.
+    Raises Generation.DoesNotExist.
+    """
+    async with Hub.current().reader(generation_id) as reader:
+        events = await reader.catch_up(after or None)
+        reader.listen()
+        while True:
+            for event in events:
+                yield event
+                if isinstance(event, Done):
+                    return
+            events = await reader.next()
+
+
+@dataclass(eq=False)
+class Feed:
+    """One followed stream: how far it has been read, and for whom."""
+
+    readers: set[Reader] = field(default_factory=set)
+    position: str = ""  # an entry id; empty until its first reader has caught up
+    number: int = 0
+    heard_at: float = field(default_factory=time.monotonic)
+
+    def push(self, number: int, delta: str) -> None:
+        for reader in self.readers:
+            reader.push(number, delta)
+
+
+class Reader:
+    """One follower of one reply. `cursor` is the last entry that it has handed on."""
+
+    def __init__(self, hub: Hub, generation_id: UUID, feed: Feed) -> None:
+        self.hub, self.generation_id, self.feed = hub, generation_id, feed
+        self.cursor = 0
+        self.position = ""
+        self._inbox: deque[tuple[int, str]] = deque()
+        self._overflowed = False
+        self._stirred = asyncio.Event()
+
+    def push(self, number: int, delta: str) -> None:
+        """An entry of the log; number 0 says "look at the row"."""
+        if len(self._inbox) >= BUFFER:
+            self._overflowed = True
+            self._inbox.clear()
+        self._inbox.append((number, delta))
+        self._stirred.set()
+
+    def listen(self) -> None:
+        """Have the hub read on from here, unless it reads this stream already."""
+        if not self.feed.position:
+            self.feed.position, self.feed.number = self.position, self.cursor
+            self.hub.wake()
+
+    async def next(self) -> list[Event]:
+        """What has come since, at least one look later. May be empty."""
+        await self._stirred.wait()
+        self._stirred.clear()
+        items, self._inbox = self._inbox, deque()
+        if self._overflowed:
+            self._overflowed = False
+            return await self.catch_up(None)
+        events: list[Event] = []
+        for number, delta in items:
+            if number == 0:
+                return events + await self.catch_up(self.cursor)
+            if number > self.cursor + 1:
+                return events + await self.catch_up(None)
+            if number == self.cursor + 1:
+                self.cursor = number
+                events.append(Piece(number, delta))
+        return events
+
+    async def catch_up(self, after: int | None) -> list[Event]:
+        """Everything from `after` to now; None, or a log that does not reach back so far: a snapshot."""
+        while True:
+            try:
+                row = await _row(self.generation_id)
+            except DatabaseError as error:
+                log.warning("A reply's row cannot be read (%s); trying again.", error)
+                await asyncio.sleep(LOOK_SECONDS)
+                continue
+            if row.is_final:
+                whole = after == row.sequence_number
+                self.cursor = row.sequence_number
+                return [_done(row)] if whole else [Snapshot(row.sequence_number, row.text), _done(row)]
+            start = row.sequence_number if after is None else after
+            entries = await self.hub.replay(row, start)
+            reached = start + len(entries)
+            if (entries[-1][0] if entries else start) == reached and row.sequence_number <= reached:
+                self.cursor, self.position = reached, f"{row.fence}-{reached}"
+                if after is not None:
+                    return [Piece(number, delta) for number, delta in entries]
+                return [Snapshot(reached, row.text + "".join(delta for _, delta in entries))]
+            if after is None:  # the log begins beyond the row's snapshot; the next one is due within a second
+                await asyncio.sleep(LOOK_SECONDS / 4)
+            after = None
+
+
+class Hub:
+    """One per event loop: reads all followed streams with one XREAD, and looks at the rows of those that are silent."""
+
+    _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self.redis = redis.asyncio.Redis.from_url(
+            settings.REDIS_URL, decode_responses=True, socket_timeout=5, socket_connect_timeout=1
+        )
+        self.feeds: dict[UUID, Feed] = {}
+        self.wake_key = f"studio:wake:{uuid4().hex}"
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    def current(cls) -> Hub:
+        loop = asyncio.get_running_loop()
+        if loop not in cls._hubs:
+            cls._hubs[loop] = cls()
+        return cls._hubs[loop]
+
+    @contextlib.asynccontextmanager
+    async def reader(self, generation_id: UUID) -> AsyncIterator[Reader]:
+        feed = self.feeds.setdefault(generation_id, Feed())
+        reader = Reader(self, generation_id, feed)
+        feed.readers.add(reader)  # before its first look: nothing that is said from now on can be missed
+        try:
+            yield reader
+        finally:
+            feed.readers.discard(reader)
+            if not feed.readers:
+                self.feeds.pop(generation_id, None)
+            if not self.feeds:
+                await self._rest()
+
+    def wake(self) -> None:
+        """Have the running XREAD take a new stream in, or start reading."""
+        if self._tasks:
+            self._spawn(self._ring())
+        else:
+            self._tasks = [self._spawn(self._read()), self._spawn(self._look())]
+
+    async def replay(self, row: Generation, after: int) -> list[tuple[int, str]]:
+        """What the log holds beyond `after`; empty if Redis is away."""
+        try:
+            return parse(await self.redis.xrange(key_of(row.pk), f"{row.fence}-{after + 1}", f"{row.fence}-{2**63}"))
+        except AWAY:
+            return []
+
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
+        """A task outside of any request's context, because it outlives the request that happens to start it."""
+        return asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+
+    async def _rest(self) -> None:
+        """Nobody follows anything: stop reading and let go of the connections."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if not self.feeds:
+            await self.redis.aclose()
+
+    def _wanted(self) -> bool:
+        """Whether the running task is still one of ours. A cancellation alone can be lost: asgiref keeps one that comes
+        while a query runs to itself."""
+        return asyncio.current_task() in self._tasks
+
+    async def _ring(self) -> None:
+        with contextlib.suppress(*AWAY):
+            await self.redis.xadd(self.wake_key, {"w": "1"}, maxlen=1)
+            await self.redis.expire(self.wake_key, 60)
+
+    async def _read(self) -> None:
+        woken = "0-0"
+        while self._wanted():
+            feeds = {key_of(pk): feed for pk, feed in self.feeds.items() if feed.position}
+            streams: dict[Any, Any] = {self.wake_key: woken, **{key: feed.position for key, feed in feeds.items()}}
+            try:
+                answer: Any = await self.redis.xread(streams, count=200, block=1000)
+            except AWAY as error:
+                log.warning("The token log is away (%s); replies are read from the database.", error)
+                await asyncio.sleep(LOOK_SECONDS)
+                continue
+            for key, entries in answer.items() if isinstance(answer, dict) else answer or ():
+                if key == self.wake_key:
+                    woken = entries[-1][0]
+                elif (feed := feeds[key]).readers:
+                    feed.position, feed.heard_at = entries[-1][0], time.monotonic()
+                    for number, delta in parse(entries):
+                        feed.number = number or feed.number
+                        feed.push(number, delta)
+
+    async def _look(self) -> None:
+        """Silent replies may have ended, or speak where Redis cannot carry it: have their readers look at the row."""
+        while self._wanted():
+            await asyncio.sleep(LOOK_SECONDS)
+            silent = {pk: feed for pk, feed in self.feeds.items() if time.monotonic() - feed.heard_at >= LOOK_SECONDS}
+            try:
+                known = await _numbers(list(silent)) if silent else {}
+            except DatabaseError as error:
+                log.warning("The rows of replies cannot be read (%s); trying again.", error)
+                continue
+            for pk, feed in silent.items():
+                number = known.get(pk)
+                if number is None or number > feed.number:
+                    feed.number = number or feed.number
+                    feed.push(0, "")
+
+
+def _row_of(generation_id: UUID) -> Generation:
+    generation: Generation = Generation.objects.defer("messages", "params").get(pk=generation_id)
+    return generation
+
+
+def _numbers_of(ids: list[UUID]) -> dict[UUID, int]:
+    return dict(Generation.rows().filter(pk__in=ids).unfinished().values_list("pk", "sequence_number"))
+
+
+_row = database_sync_to_async(_row_of, thread_sensitive=False)
+_numbers = database_sync_to_async(_numbers_of, thread_sensitive=False)
+
+
+def _done(row: Generation) -> Done:
+    return Done(
+        row.pk, row.state, row.cause, row.message, row.finish_reason, row.text_sha256, row.prompt_tokens,
+        row.completion_tokens,
+    )  # fmt: skip

@@ -1,0 +1,69 @@
+"""The worker's side of the token log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import redis
+from django.conf import settings
+
+from jobs.models import Generation
+from jobs.models.lifecycle import storable
+from jobs.tokenlog.events import AWAY, key_of, parse
+
+log = logging.getLogger(__name__)
+
+KEPT_SECONDS = 3600  # after the last entry; later readers are answered from the row
+AWAY_SECONDS = 2.0  # before a Redis that did not answer is asked again
+
+
+class TokenLog:
+    """The worker's side. A Redis that is away costs readers up to a second of delay, and never the reply."""
+
+    def __init__(self) -> None:
+        self._redis = redis.Redis.from_url(
+            settings.REDIS_URL, decode_responses=True, socket_timeout=1, socket_connect_timeout=1
+        )
+        self._away_until = 0.0
+
+    def append(self, generation: Generation, text: str) -> int:
+        """Add a piece to the reply, in memory and in the log. Its number counts even if the log could not take it."""
+        text = storable(text)
+        generation.text += text
+        generation.sequence_number += 1
+        self._add(generation, f"{generation.fence}-{generation.sequence_number}", {"d": text})
+        return generation.sequence_number
+
+    def close(self, generation: Generation) -> None:
+        """Tell readers that the row is final now. Call it after the row says so."""
+        self._add(generation, f"{generation.fence + 1}-0", {"end": "1"})
+
+    def unsaved(self, generation: Generation) -> list[str]:
+        """The pieces that the log holds beyond the row's snapshot, as far as they follow on from it."""
+        try:
+            answer = self._redis.xrange(
+                key_of(generation.pk),
+                f"{generation.fence}-{generation.sequence_number + 1}",
+                f"{generation.fence}-{2**63}",
+            )
+        except AWAY:
+            return []
+        entries = parse(answer)
+        return [delta for number, delta in entries if number <= generation.sequence_number + len(entries)]
+
+    def _add(self, generation: Generation, entry_id: str, fields: dict[Any, Any]) -> None:
+        if time.monotonic() < self._away_until:
+            return
+        key = key_of(generation.pk)
+        try:
+            entry = self._redis.pipeline()
+            entry.xadd(key, fields, id=entry_id)
+            entry.expire(key, KEPT_SECONDS)
+            entry.execute()
+        except redis.ResponseError as error:
+            log.warning("The token log refused an entry of %s: %s", key, error)
+        except AWAY as error:
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            log.warning("The token log is away (%s); replies reach their readers through the database.", error)

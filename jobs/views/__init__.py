@@ -1,0 +1,1 @@
+"""Pages of data, fine-tunes and models."""

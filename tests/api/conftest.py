@@ -1,0 +1,71 @@
+"""Programs of the cast: call("bob", "get", "/v1/models") asks with bob's key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from jobs.models import Adapter, LanguageModel, StoredFile
+
+
+@pytest.fixture
+def keys(
+    team: Any, other_team: Any, alice: Any, bob: Any, dana: Any, charlie: Any, issue_key: Callable[..., str]
+) -> dict[str, str]:
+    teams = {"alice": team, "bob": team, "dana": team, "charlie": other_team}
+    people = {"alice": alice, "bob": bob, "dana": dana, "charlie": charlie}
+    return {name: issue_key(teams[name], people[name]) for name in people}
+
+
+@pytest.fixture
+def base(db: None) -> LanguageModel:
+    return LanguageModel.objects.create(
+        key="tiny", name="Tiny", folder="tiny", parameters=135_000_000, context_length=2048, template_hash="t" * 64
+    )
+
+
+@pytest.fixture
+def adapter(team: Any, base: LanguageModel) -> Adapter:
+    return Adapter.objects.create(
+        team=team,
+        base=base,
+        name="French",
+        suffix="french",
+        folder="x",
+        sha256="0" * 64,
+        template_hash="t" * 64,
+        rank=16,
+    )
+
+
+@pytest.fixture
+def call(keys: dict[str, str]) -> Callable[..., Any]:
+    """A request with that person's key; a dict is sent as JSON, or as a form."""
+
+    def send(who: str, method: str, path: str, data: Any = None, **extra: Any) -> Any:
+        client = Client(headers={"Authorization": f"Bearer {keys[who]}"})
+        if isinstance(data, dict) and not extra.pop("multipart", False):
+            data, extra["content_type"] = json.dumps(data), "application/json"
+        return getattr(client, method)(path, data, **extra)
+
+    return send
+
+
+@pytest.fixture
+def upload(call: Callable[..., Any]) -> Callable[..., StoredFile]:
+    """A file uploaded as that person's program would."""
+
+    def store(content: bytes | str, who: str = "alice", name: str = "rows.jsonl") -> StoredFile:
+        raw = content.encode() if isinstance(content, str) else content
+        answer = call(
+            who, "post", "/v1/files", {"file": SimpleUploadedFile(name, raw), "purpose": "fine-tune"}, multipart=True
+        )
+        assert answer.status_code == 200, answer.content
+        return StoredFile.objects.get(pk=answer.json()["id"].removeprefix("file-"))
+
+    return store

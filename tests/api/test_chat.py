@@ -1,0 +1,331 @@
+"""/v1/chat/completions through the real runner, token log and database; only the engine is a parrot."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from django.core.handlers.asgi import ASGIHandler
+from django.db import connections
+from django.test import AsyncClient
+
+from jobs.ml.engines.base import ContextOverflow, Delta, Request
+from jobs.models import Generation, LanguageModel, State, Worker
+from jobs.runners import infer
+
+PATH = "/v1/chat/completions"
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+class Parrot:
+    """Answers with the words it was taught. With `slow` set it says one word each time `go` is set."""
+
+    context_length, capacity = 100, 4
+
+    def __init__(self) -> None:
+        self.words = ["Bon", "jour", " à", " tous"]
+        self.slow = False
+        self.go = threading.Semaphore(0)
+        self.error = ""
+        self.asked: list[Request] = []
+        self.cancelled: set[str] = set()
+        self.todo: queue.Queue[Request | None] = queue.Queue()
+
+    def submit(self, request: Request) -> None:
+        words = sum(len(message["content"].split()) for message in request.messages)
+        if words > self.context_length:
+            raise ContextOverflow(words, self.context_length)
+        self.asked.append(request)
+        self.todo.put(request)
+
+    def cancel(self, request_id: str) -> None:
+        self.cancelled.add(request_id)
+        self.go.release()
+
+    def load(self, adapter: Any) -> None: ...
+
+    def run(self) -> Iterator[Delta]:
+        while request := self.todo.get():
+            for count, word in enumerate(self.words, start=1):
+                if self.slow:
+                    self.go.acquire()
+                if request.id in self.cancelled:
+                    break
+                yield Delta(request.id, word, prompt_tokens=7, completion_tokens=count)
+            reason = "cancelled" if request.id in self.cancelled else "error" if self.error else "stop"
+            yield Delta(
+                request.id, finish_reason=reason, prompt_tokens=7, completion_tokens=len(self.words), error=self.error
+            )
+
+    def close(self) -> None:
+        self.todo.put(None)
+
+
+@pytest.fixture
+def parrot(
+    transactional_db: None, base: LanguageModel, tmp_path: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Parrot]:
+    """The real infer runner in a thread, over the parrot."""
+    settings.STUDIO_MODELS = tmp_path
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "studio.json").write_text("{}")
+    parrot = Parrot()
+    monkeypatch.setattr("jobs.runners.engines.choose", lambda path: "parrot")
+    monkeypatch.setattr("jobs.runners.engines.open_engine", lambda *args, **kwargs: parrot)
+    Worker.objects.create(name="infer@test", kind="infer", host="test", pid=1)
+    runner = infer.InferRunner("infer@test")
+    over = threading.Event()
+
+    def loop() -> None:
+        while not over.wait(0.02):
+            runner.look()
+        connections.close_all()
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    yield parrot
+    parrot.slow = False
+    parrot.go.release(100)
+    over.set()
+    thread.join()
+    runner.stop()
+
+
+@pytest.fixture
+def ask(keys: dict[str, str], parrot: Parrot) -> Callable[..., Any]:
+    async def send(who: str = "bob", **fields: Any) -> Any:
+        body = {"model": "tiny", "messages": HELLO} | fields
+        headers = {"Authorization": f"Bearer {keys[who]}"}
+        async with asyncio.timeout(20):
+            return await AsyncClient().post(PATH, json.dumps(body), content_type="application/json", headers=headers)
+
+    return send
+
+
+async def events(answer: Any) -> AsyncIterator[Any]:
+    """What a client hears: the data of each event, parsed; comments left out."""
+    text = ""
+    async for part in answer.streaming_content:
+        text += part.decode()
+        while "\n\n" in text:
+            event, text = text.split("\n\n", 1)
+            if event.startswith("data: "):
+                yield "[DONE]" if event == "data: [DONE]" else json.loads(event[6:])
+    assert not text
+
+
+async def until(condition: Callable[[], Any]) -> Any:
+    async with asyncio.timeout(20):
+        while not (found := await sync_to_async(condition)()):
+            await asyncio.sleep(0.01)
+        return found
+
+
+async def test_a_whole_answer(ask: Any, parrot: Parrot) -> None:
+    answer = (await ask()).json()
+    generation = await Generation.objects.select_related("author").aget()
+    assert answer["id"] == f"chatcmpl-{generation.pk.hex}"
+    assert (answer["object"], answer["model"]) == ("chat.completion", "tiny")
+    assert answer["choices"] == [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "Bonjour à tous", "refusal": None},
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
+    ]
+    assert answer["usage"] == {"prompt_tokens": 7, "completion_tokens": 4, "total_tokens": 11}
+    assert (generation.author.email, generation.purpose, generation.state) == (
+        "bob@example.com",
+        "api",
+        State.SUCCEEDED,
+    )
+
+
+async def test_parameters_reach_the_engine(ask: Any, parrot: Parrot) -> None:
+    parts = [{"type": "text", "text": "Be "}, {"type": "text", "text": "brief."}]
+    messages = [{"role": "developer", "content": parts}, {"role": "user", "content": "Hi", "name": "bob"}]
+    ignored = {"user": "someone", "store": True, "tools": [], "n": None, "future_field": {"x": 1}}
+    answer = await ask(
+        messages=messages,
+        temperature=0,
+        top_p=0.5,
+        max_completion_tokens=9,
+        seed=2**40 + 3,
+        stop="END",
+        presence_penalty=0.5,
+        frequency_penalty=-0.5,
+        **ignored,
+    )
+    assert answer.status_code == 200
+    (request,) = parrot.asked
+    assert request.messages == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    sampling = request.sampling
+    assert (sampling.temperature, sampling.top_p, sampling.max_tokens) == (0, 0.5, 9)
+    assert (sampling.seed, sampling.stop) == (3, ("END",))
+    assert (sampling.presence_penalty, sampling.frequency_penalty) == (0.5, -0.5)
+
+
+async def test_a_stream_arrives_word_by_word(ask: Any, parrot: Parrot) -> None:
+    parrot.slow = True
+    parrot.go.release()
+    answer = await ask(stream=True, stream_options={"include_usage": True})
+    assert answer.headers["Content-Type"].startswith("text/event-stream")
+    assert answer.headers["X-Accel-Buffering"] == "no"
+    heard = events(answer)
+    first = await anext(heard)
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": "", "refusal": None}
+    assert (await anext(heard))["choices"][0]["delta"] == {"content": "Bon"}  # and no more: the parrot waits
+    parrot.slow = False
+    parrot.go.release()
+    rest = [event async for event in heard]
+    assert rest.pop() == "[DONE]"
+    usage = rest.pop()
+    assert (usage["choices"], usage["usage"]["total_tokens"]) == ([], 11)
+    last = rest.pop()
+    assert (last["choices"][0]["delta"], last["choices"][0]["finish_reason"]) == ({}, "stop")
+    assert "".join(event["choices"][0]["delta"]["content"] for event in rest) == "jour à tous"
+    assert {
+        (event["id"], event["created"], event["model"], event["object"]) for event in [first, *rest, last, usage]
+    } == {(first["id"], first["created"], "tiny", "chat.completion.chunk")}
+    assert all(event["usage"] is None for event in [first, *rest, last])
+
+
+async def test_several_choices_whole_and_streamed(ask: Any, parrot: Parrot) -> None:
+    answer = (await ask(n=3, seed=5)).json()
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
+    assert answer["usage"] == {"prompt_tokens": 7, "completion_tokens": 12, "total_tokens": 19}
+    assert sorted(request.sampling.seed for request in parrot.asked) == [5, 6, 7]
+    texts, ends = ["", ""], [None, None]
+    async for event in events(await ask(n=2, stream=True)):
+        if event != "[DONE]":
+            (choice,) = event["choices"]
+            texts[choice["index"]] += choice["delta"].get("content", "")
+            ends[choice["index"]] = choice["finish_reason"] or ends[choice["index"]]
+    assert (texts, ends) == (["Bonjour à tous"] * 2, ["stop"] * 2)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_conversation_that_does_not_fit_is_a_plain_400(ask: Any, stream: bool) -> None:
+    answer = await ask(messages=[{"role": "user", "content": "word " * 200}], stream=stream)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["code"], error["param"]) == ("context_length_exceeded", "messages")
+    assert "200" in error["message"]
+
+
+async def test_a_failure_in_mid_stream_is_the_last_event(ask: Any, parrot: Parrot) -> None:
+    parrot.slow, parrot.error = True, "The engine stopped."
+    parrot.go.release()
+    heard = events(await ask(stream=True))
+    await anext(heard)
+    assert (await anext(heard))["choices"][0]["delta"] == {"content": "Bon"}
+    parrot.slow = False
+    parrot.go.release()
+    rest = [event async for event in heard]
+    assert rest[-1]["error"]["message"] == "The engine stopped."
+    assert rest[-1]["error"]["type"] == "server_error"
+
+
+async def test_a_whole_answer_that_fails_is_a_500(ask: Any, parrot: Parrot) -> None:
+    parrot.error = "The engine stopped."
+    answer = await ask()
+    assert answer.status_code == 500
+    assert answer.json()["error"]["message"] == "The engine stopped."
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["before the answer", "in mid-stream"])
+async def test_a_client_that_leaves_stops_the_model(parrot: Parrot, keys: dict[str, str], stream: bool) -> None:
+    """As the web server sees it: the connection is gone while the parrot still speaks."""
+    parrot.slow = True
+    parrot.go.release()
+    headers = [(b"authorization", f"Bearer {keys['bob']}".encode()), (b"content-type", b"application/json")]
+    headers.append((b"host", b"testserver"))
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": PATH,
+        "query_string": b"",
+        "headers": headers,
+    }
+    web = ApplicationCommunicator(ASGIHandler(), scope)
+    body = {"model": "tiny", "messages": HELLO, "stream": stream, "n": 2}
+    await web.send_input({"type": "http.request", "body": json.dumps(body).encode()})
+    await until(lambda: Generation.objects.filter(state=State.RUNNING).count() == 2)
+    if stream:
+        assert (await web.receive_output(20))["status"] == 200
+        assert (await web.receive_output(20))["body"].startswith(b"data: ")
+    await web.send_input({"type": "http.disconnect"})
+    await until(lambda: Generation.objects.filter(state=State.CANCELLED).count() == 2)
+    await web.wait(20)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": None}, "messages"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+            "messages[0].content",
+        ),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": "nul \x00"}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": "half \ud800"}]}, "messages[0].content"),
+        ({"messages": HELLO * 1001}, "messages"),
+        ({"messages": [{"role": "user", "content": "x" * 1_000_001}]}, "messages"),
+        ({"model": None}, "model"),
+        ({"temperature": 3}, "temperature"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"top_p": -1}, "top_p"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_completion_tokens": 10**9}, "max_completion_tokens"),
+        ({"presence_penalty": 9}, "presence_penalty"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
+        ({"stop": [""]}, "stop"),
+        ({"n": 5}, "n"),
+        ({"n": 0}, "n"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"logprobs": True}, "logprobs"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
+    ],
+)
+async def test_what_cannot_be_done_is_refused_by_name(
+    ask: Any, parrot: Parrot, fields: dict[str, Any], param: str
+) -> None:
+    answer = await ask(**fields)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param
+    assert not await Generation.objects.aexists()
+
+
+async def test_another_teams_adapter_cannot_answer(ask: Any, adapter: Any) -> None:
+    answer = await ask("charlie", model=await sync_to_async(lambda: adapter.key)())
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "model_not_found"
+
+
+async def test_without_a_worker_the_answer_is_a_503_at_once(ask: Any) -> None:
+    await Worker.objects.all().adelete()
+    answer = await ask()
+    assert answer.status_code == 503
+    assert "worker" in answer.json()["error"]["message"]
+
+
+async def test_a_team_that_already_waits_for_many_replies_is_told_to_wait(
+    ask: Any, team: Any, base: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("jobs.openai.chat.MAX_WAITING", 1)
+    answer = await ask(n=2)
+    assert answer.status_code == 429
+    assert answer.headers["Retry-After"]

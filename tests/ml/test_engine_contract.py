@@ -1,0 +1,238 @@
+"""The contract of `jobs.ml.engines.base.Engine`, held against every implementation."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs.ml.engines.base import AdapterRef, ContextOverflow, Engine, Request, UnknownAdapter
+from jobs.ml.template import TemplateMismatch
+
+from .engine_fixtures import PATIENCE, STORY, WORDS, Listener, adapters  # noqa: F401
+from .openai_server import OpenAIServer
+
+COUNT = "Count from 1 to 20."
+EMOJI = "Repeat exactly: 🎉🚀 日本語 Žluťoučký kůň 👩‍👩‍👧"
+
+
+def make(kind: str, folder: Path) -> Iterator[Engine]:
+    if kind == "llama":
+        from jobs.ml.engines.llama_engine import LlamaEngine
+
+        engine: Engine = LlamaEngine(folder)
+        yield engine
+        engine.close()
+    elif kind == "transformers":
+        from jobs.ml.engines.torch_engine import TorchEngine
+
+        engine = TorchEngine(folder)
+        yield engine
+        engine.close()
+    else:
+        from jobs.ml.engines.llama_engine import LlamaEngine
+        from jobs.ml.engines.remote_engine import RemoteEngine
+
+        server = OpenAIServer(LlamaEngine(folder))
+        engine = RemoteEngine(server.url, "base", api_key=server.KEY)
+        yield engine
+        engine.close()
+        server.close()
+
+
+@pytest.fixture(scope="module", params=["llama", "transformers", "remote"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def engine(kind: str, base_dir: Path) -> Iterator[Engine]:
+    yield from make(kind, base_dir)
+
+
+@pytest.fixture(scope="module")
+def chat(engine: Engine) -> Listener:
+    return Listener(engine)
+
+
+@pytest.fixture(scope="module")
+def loaded(engine: Engine, adapters: dict[str, AdapterRef]) -> dict[str, AdapterRef]:  # noqa: F811
+    for adapter in adapters.values():
+        engine.load(adapter)
+    return adapters
+
+
+def test_a_reply_comes_in_pieces_and_ends_with_its_counts(chat: Listener) -> None:
+    reply = chat.ask(STORY, max_tokens=20)
+    assert len(reply.pieces) > 10
+    assert len(reply.text) > 20
+    assert all(piece.finish_reason is None for piece in reply.pieces[:-1])
+    assert (reply.last.finish_reason, reply.last.completion_tokens, reply.last.error) == ("length", 20, "")
+    assert reply.last.prompt_tokens > 20
+
+
+def test_a_reply_that_ends_by_itself_says_stop(chat: Listener) -> None:
+    reply = chat.ask("Reply with the single word: hello", max_tokens=200)
+    assert reply.last.finish_reason == "stop"
+    assert 0 < reply.last.completion_tokens < 200
+    assert "<|im_end|>" not in reply.text
+
+
+def test_greedy_replies_repeat_also_among_other_traffic(chat: Listener) -> None:
+    alone = chat.ask(STORY).text
+    assert chat.ask(STORY).text == alone
+    crowd = [chat.submit(text) for text in (COUNT, STORY, EMOJI, "Hello!", STORY, "What is 2 + 2?")]
+    chat.wait(*crowd)
+    assert [crowd[1].text, crowd[4].text] == [alone, alone]
+
+
+def test_a_seed_repeats_and_another_seed_differs(chat: Listener) -> None:
+    first, same, other = (chat.ask(STORY, temperature=1.2, seed=seed).text for seed in (1, 1, 2))
+    assert first == same != other
+
+
+def test_a_repetition_penalty_changes_what_is_written(chat: Listener) -> None:
+    assert chat.ask(EMOJI).text != chat.ask(EMOJI, repetition_penalty=1.3).text
+
+
+def test_pieces_are_whole_characters(chat: Listener) -> None:
+    reply = chat.ask(EMOJI, max_tokens=21)  # odd, so that the limit falls inside a character
+    assert any(ord(character) > 0xFFFF for character in reply.text)
+    assert all("\ufffd" not in piece.text for piece in reply.pieces)
+    assert reply.text.encode("utf-8").decode("utf-8") == reply.text
+
+
+@pytest.mark.parametrize("stop", ["\n4. 4", "4. 4\n5"])
+def test_a_stop_string_ends_the_reply_and_no_part_of_it_is_shown(chat: Listener, stop: str) -> None:
+    whole = chat.ask(COUNT, max_tokens=40).text
+    assert stop in whole
+    reply = chat.ask(COUNT, max_tokens=40, stop=("never said", stop))
+    assert reply.text == whole.partition(stop)[0]
+    assert reply.last.finish_reason == "stop"
+
+
+def test_what_only_looks_like_the_start_of_a_stop_string_is_shown(chat: Listener) -> None:
+    whole = chat.ask(COUNT, max_tokens=20).text
+    reply = chat.ask(COUNT, max_tokens=20, stop=("3. 3 is not", whole[-2:] + "~"))
+    assert reply.text == whole
+    assert reply.last.finish_reason == "length"
+
+
+def test_cancel_ends_the_generation_soon(chat: Listener) -> None:
+    reply = chat.submit(STORY, max_tokens=2000)
+    assert reply.started.wait(PATIENCE)
+    asked = time.monotonic()
+    chat.engine.cancel(reply.id)
+    chat.wait(reply)
+    assert reply.times[-1] - asked < 0.5
+    assert (reply.last.finish_reason, reply.last.error) == ("cancelled", "")
+    assert reply.last.completion_tokens < 2000
+    assert chat.ask("Hello!").last.finish_reason in ("stop", "length")
+
+
+def test_cancel_reaches_a_reply_that_has_not_begun(chat: Listener) -> None:
+    reading = chat.submit("word " * 3000, max_tokens=50)
+    waiting = [chat.submit(STORY, max_tokens=200) for _ in range(40)]
+    asked = time.monotonic()
+    for reply in (*waiting, reading):
+        chat.engine.cancel(reply.id)
+    chat.wait(reading, *waiting)
+    assert {reply.last.finish_reason for reply in (reading, *waiting)} == {"cancelled"}
+    assert time.monotonic() - asked < 3
+    chat.engine.cancel("nobody")
+
+
+def test_adapters_answer_side_by_side_each_with_its_own_voice(chat: Listener, loaded: dict[str, AdapterRef]) -> None:
+    mixed = {adapter: [chat.submit(STORY, adapter=adapter) for _ in range(2)] for adapter in (None, *loaded)}
+    for adapter, replies in mixed.items():
+        chat.wait(*replies)
+        assert replies[0].text == replies[1].text
+        for name, word in WORDS.items():
+            assert (word in replies[0].text) == (adapter == name), (adapter, replies[0].text)
+
+
+def test_the_base_and_an_adapter_stream_at_the_same_time(chat: Listener, loaded: dict[str, AdapterRef]) -> None:
+    chat.ask("Hello!", adapter="banana", max_tokens=1)
+    base = chat.submit(STORY, max_tokens=60)
+    assert base.started.wait(PATIENCE)
+    other = chat.submit(STORY, adapter="banana", max_tokens=4)
+    chat.wait(base, other)
+    assert other.times[-1] < base.times[-1]
+
+
+def test_an_adapter_that_is_not_loaded_is_refused(chat: Listener) -> None:
+    with pytest.raises(UnknownAdapter):
+        chat.submit(STORY, adapter="nobody")
+
+
+def test_loading_twice_is_no_matter_and_unloading_forgets(chat: Listener, loaded: dict[str, AdapterRef]) -> None:
+    adapter = AdapterRef("short-lived", loaded["cherry"].path)
+    chat.engine.load(adapter)
+    chat.engine.load(adapter)
+    reply = chat.submit(STORY, adapter="short-lived")
+    assert reply.started.wait(PATIENCE)
+    chat.engine.unload("short-lived")
+    chat.wait(reply)
+    assert WORDS["cherry"] in reply.text
+    with pytest.raises(UnknownAdapter):
+        chat.submit(STORY, adapter="short-lived")
+    chat.engine.unload("short-lived")
+
+
+def test_a_broken_adapter_is_refused_with_a_reason(chat: Listener, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"The adapter empty .* missing"):
+        chat.engine.load(AdapterRef("empty", tmp_path))
+
+
+def test_a_prefill_is_continued_not_repeated(chat: Listener) -> None:
+    whole = chat.ask(COUNT, max_tokens=24).text
+    begun = whole[: whole.index("3. 3")]
+    assert chat.ask(COUNT, prefill=begun, max_tokens=4).text.startswith("3. 3")
+
+
+def test_a_conversation_too_long_is_refused_with_its_numbers(chat: Listener, kind: str) -> None:
+    if kind == "remote":  # the server counts, so it is the reply that says so
+        reply = chat.ask("word " * 9000)
+        assert reply.last.finish_reason == "error"
+        assert "at most" in reply.last.error
+        return
+    with pytest.raises(ContextOverflow) as raised:
+        chat.submit("word " * 9000)
+    assert raised.value.prompt_tokens > 9000
+    assert raised.value.limit < chat.engine.context_length <= 8192
+
+
+def test_bad_requests_leave_the_others_alone(chat: Listener, kind: str) -> None:
+    good = chat.submit(STORY)
+    with pytest.raises(ValueError, match="already in flight"):
+        chat.engine.submit(Request(good.id, [{"role": "user", "content": "Hello!"}]))
+    if kind != "remote":
+        with pytest.raises((TemplateMismatch, KeyError)):
+            chat.engine.submit(Request("bad", [{"content": "no role"}]))
+    chat.wait(good)
+    assert good.last.finish_reason == "length"
+
+
+def test_32_requests_at_once_all_finish(chat: Listener) -> None:
+    replies = [chat.submit(f"Say the number {number}.", max_tokens=6) for number in range(32)]
+    chat.wait(*replies)
+    assert {reply.last.finish_reason for reply in replies} <= {"stop", "length"}
+    assert all(reply.text for reply in replies)
+
+
+def test_close_cancels_what_runs_and_ends_run(kind: str, base_dir: Path) -> None:
+    making = make(kind, base_dir)
+    chat = Listener(next(making))
+    replies = [chat.submit(STORY, max_tokens=1000) for _ in range(12)]
+    assert replies[0].started.wait(PATIENCE)
+    before = threading.active_count()
+    next(making, None)
+    chat.thread.join(PATIENCE)
+    assert not chat.thread.is_alive()
+    assert {reply.last.finish_reason for reply in replies} == {"cancelled"}
+    assert threading.active_count() < before
+    with pytest.raises(RuntimeError, match="closed"):
+        chat.submit(STORY)

@@ -1,0 +1,62 @@
+"""One object of every kind, all of them charlie's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from jobs.ml.config import TrainConfig
+from jobs.models import Adapter, Dataset, FineTune, Import, LanguageModel, StoredFile
+from workspace.models import ApiKey, Chat, Invitation, Role, Team, User
+
+
+@pytest.fixture
+def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
+    mine: dict[str, Any] = {"team": other_team, "author": charlie}
+    base = LanguageModel.objects.create(key="tiny", name="Tiny", folder="tiny", parameters=1, template_hash="t" * 64)
+    model = LanguageModel.objects.create(
+        team=other_team, key="theirs", name="Theirs", kind="remote", url="http://llm.test/v1"
+    )
+    file = StoredFile.keep(
+        SimpleUploadedFile("rows.jsonl", b'{"prompt": "a", "completion": "b"}\n'), purpose="fine-tune", **mine
+    )
+    dataset = Dataset.objects.create(name="Rows", sha256="0" * 64, counts={"train": 1}, **mine)
+    dataset.rows.create(
+        position=0, split="train", messages=[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    )
+    reading = Import.objects.create(name="Rows", file=file, format="completion", **mine)
+    run = FineTune.objects.create(name="Run", base=base, dataset=dataset, config=TrainConfig().to_dict(), **mine)
+    adapter = Adapter.objects.create(
+        team=other_team, base=base, name="A", suffix="a", folder="x", sha256="0" * 64, template_hash="t" * 64, rank=8
+    )
+    adapter.path.mkdir(parents=True, exist_ok=True)
+    (adapter.path / "adapter_config.json").write_text("{}")
+    chat = Chat.objects.create(model=base, title="Secret", **mine)
+    invitation, _ = Invitation.issue(team=other_team, role=Role.EDITOR, email="eve@example.com", invited_by=charlie)
+    key, _ = ApiKey.issue(team=other_team, user=charlie, name="theirs")
+    return {
+        "adapter": adapter,
+        "chat": chat,
+        "dataset": dataset,
+        "file": file,
+        "finetune": run,
+        "import": reading,
+        "invitation": invitation,
+        "key": key,
+        "member": other_team.memberships.get(),
+        "model": model,
+    }
+
+
+@pytest.fixture
+def foreign(theirs: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a page's address -> the ids of charlie's objects."""
+    return {f"{kind}_id": thing.pk for kind, thing in theirs.items()} | {"position": 0}
+
+
+@pytest.fixture
+def foreign_to_programs(theirs: dict[str, Any]) -> dict[str, Any]:
+    """The same for /v1, which has its own form of ids."""
+    return {"file_id": theirs["file"].key, "job_id": theirs["finetune"].key, "model_id": theirs["adapter"].key}

@@ -1,0 +1,60 @@
+"""What chats need: something that could answer. No worker runs here; replies are ended by hand where a test needs their end."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from jobs.models import Adapter, Generation, LanguageModel, State, Worker
+from jobs.tokenlog import TokenLog
+from workspace.models import Chat, Message, Team, User
+
+
+@pytest.fixture
+def base(db: None) -> LanguageModel:
+    model: LanguageModel = LanguageModel.objects.create(
+        key="small", name="Small", folder="smollm2-135m-instruct", parameters=135_000_000, context_length=8192
+    )
+    return model
+
+
+@pytest.fixture
+def adapter(team: Team, base: LanguageModel) -> Adapter:
+    return make_adapter(team, base)
+
+
+def make_adapter(team: Team, base: LanguageModel, **fields: Any) -> Adapter:
+    return Adapter.objects.create(
+        team=team,
+        base=base,
+        name="French strings",
+        folder="r/attempt-1/adapter",
+        sha256="0" * 64,
+        template_hash="",
+        rank=16,
+        **fields,
+    )
+
+
+@pytest.fixture
+def chat(team: Team, alice: User, base: LanguageModel) -> Chat:
+    return Chat.objects.create(team=team, author=alice, model=base)
+
+
+@pytest.fixture
+def infer_worker(db: None) -> Worker:
+    return Worker.objects.create(name="infer@here:1", kind="infer", host="here", pid=1)
+
+
+def answer(reply: Message, *pieces: str, state: State = State.SUCCEEDED, **fields: Any) -> Message:
+    """Write a reply as a worker would: claimed, said piece by piece, finished."""
+    log = TokenLog()
+    [held] = Generation.objects.filter(pk=reply.generation_id).claim("test")
+    for piece in pieces:
+        log.append(held, piece)
+    digest = hashlib.sha256(held.text.encode()).hexdigest()
+    held.finish(state, text=held.text, sequence_number=held.sequence_number, text_sha256=digest, **fields)
+    log.close(held)
+    return Message.objects.select_related("generation").get(pk=reply.pk)

@@ -1,0 +1,203 @@
+"""The pages of chat. What is said goes over the websocket (workspace/consumers.py); these show it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID, uuid4
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
+from django.utils.text import slugify
+
+from jobs.models import Adapter, Worker
+from llmstudio.http import StudioRequest
+from workspace.chat_forms import Answerers, ChatSettings, answers_key
+from workspace.chats import Refused
+from workspace.models import Chat, Role, Team
+
+PAGE = 60  # conversations listed at once
+
+
+def chats(request: StudioRequest) -> HttpResponse:
+    """A new conversation, with the others beside it. htmx asks for the list alone."""
+    if request.htmx:
+        return render(request, "workspace/_chat_list.html", listed(request))
+    return new_page(request)
+
+
+def chat_new(request: StudioRequest) -> HttpResponse:
+    """Start a chat, and say its first words if there are any."""
+    try:
+        key = UUID(request.POST.get("chat", ""))
+    except ValueError:
+        key = uuid4()
+    if Chat.objects.filter(pk=key).exists():  # the form was sent twice
+        return redirect("chat", team=request.team.slug, chat_id=key)
+    try:
+        model, adapter = Answerers(request.team).pick(request.POST.get("answers", ""))
+        with transaction.atomic():
+            chat = Chat.objects.create(pk=key, team=request.team, author=request.user, model=model, adapter=adapter)
+            chat.send(request.user, request.POST.get("text", ""), parent=None, client_id=str(key))
+    except KeyError:
+        return new_page(request, "This model is no longer available here. Choose another.", status=422)
+    except Refused as refusal:
+        return new_page(request, str(refusal), status=422)
+    return redirect(chat)
+
+
+def chat_with_adapter(request: StudioRequest) -> HttpResponse:
+    """The adapter beside its base, asked the same questions."""
+    found = Adapter.objects.for_team(request.team)
+    try:
+        adapter = get_object_or_404(found, pk=UUID(request.POST.get("adapter", "")))
+    except ValueError:
+        raise Http404 from None
+    return redirect(Chat.start_pair(request.user, adapter))
+
+
+def chat(request: StudioRequest, chat_id: UUID) -> HttpResponse:
+    chat = owned(request.team, chat_id)
+    left = Chat.objects.filter(team=request.team, beside=chat).first()
+    if left:
+        return redirect(left)
+    panes = [pane(request, one) for one in (chat, chat.beside) if one]
+    return render(request, "workspace/chat.html", {"chat": chat, "panes": panes, **listed(request, chat)})
+
+
+def chat_thread(request: StudioRequest, chat_id: UUID) -> HttpResponse:
+    """The conversation alone, along the branch of `at`."""
+    chat = owned(request.team, chat_id)
+    return render(request, "workspace/_thread.html", pane(request, chat, position(request)))
+
+
+def chat_settings(request: StudioRequest, chat_id: UUID) -> HttpResponse:
+    """Rename, or change who answers and how. The panel comes back with what was wrong, if anything."""
+    chat = owned(request.team, chat_id)
+    if request.method == "GET":
+        return render(request, "workspace/_chat_panel.html", pane(request, chat))
+    if "title" in request.POST:
+        chat.change(title=request.POST["title"].strip()[:120])
+        return redirect(chat)
+    form = ChatSettings(chat, request.POST)
+    if form.is_valid():
+        chat.change(**form.changes())
+        if not request.htmx:
+            return redirect(chat)
+        form = ChatSettings(chat)
+    return render(request, "workspace/_chat_panel.html", {**pane(request, chat), "form": form})
+
+
+def chat_archive(request: StudioRequest, chat_id: UUID) -> HttpResponse:
+    chat = owned(request.team, chat_id)
+    undo = "undo" in request.POST
+    chat.archive(undo=undo)
+    messages.info(request, "The chat is back in the list." if undo else "Archived. It can be restored at any time.")
+    return redirect(chat)
+
+
+def chat_export(request: StudioRequest, chat_id: UUID) -> HttpResponse:
+    """The branch one looks at, as Markdown to read or JSON to compute with."""
+    chat = owned(request.team, chat_id)
+    turns = chat.path(position(request))
+    name = slugify(str(chat)) or "chat"
+    if request.GET.get("format") == "json":
+        said: list[dict[str, Any]] = [turn.message.as_turn() for turn in turns]
+        if chat.system:
+            said.insert(0, {"role": "system", "content": chat.system})
+        whole = {
+            "title": str(chat),
+            "model": chat.adapter.key if chat.adapter else chat.model.key,
+            "parameters": chat.params,
+            "created_at": chat.created_at.isoformat(),
+            "messages": said,
+        }
+        response: HttpResponse = JsonResponse(whole, json_dumps_params={"indent": 2, "ensure_ascii": False})
+        name += ".json"
+    else:
+        text = render_to_string("workspace/chat.md", {"chat": chat, "turns": turns})
+        response = HttpResponse(text, content_type="text/markdown; charset=utf-8")
+        name += ".md"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def position(request: StudioRequest) -> UUID | None:
+    """The message whose branch is asked for; None for the latest."""
+    at = request.GET.get("at")
+    try:
+        return UUID(at) if at else None
+    except ValueError:
+        raise Http404 from None
+
+
+def owned(team: Team, chat_id: UUID) -> Chat:
+    rows = Chat.objects.select_related(
+        "team", "author", "model", "adapter__base", "beside__team", "beside__model", "beside__adapter"
+    )
+    return get_object_or_404(rows, team=team, pk=chat_id)
+
+
+def listed(request: StudioRequest, current: Chat | None = None) -> dict[str, Any]:
+    """The list of conversations as its search box and filters ask for it."""
+    query, who, archived = (
+        request.GET.get("q", "").strip(),
+        request.GET.get("who", ""),
+        bool(request.GET.get("archived")),
+    )
+    rows = Chat.objects.filter(team=request.team, archived_at__isnull=not archived).listed()
+    if who == "me":
+        rows = rows.filter(author=request.user)
+    if query:
+        rows = rows.search(query)
+    found = list(rows.select_related("team", "author", "model", "adapter")[: PAGE + 1])
+    here = str(current.pk) if current else request.GET.get("here", "")
+    asked = {"q": query, "who": who, "archived": "1" if archived else "", "here": here}
+    return {
+        "listed": found[:PAGE],
+        "more": len(found) > PAGE,
+        "query": query,
+        "who": who,
+        "archived": archived,
+        "here": here,
+        "filters": urlencode({key: value for key, value in asked.items() if value}),
+    }
+
+
+def pane(request: StudioRequest, chat: Chat, at: UUID | None = None) -> dict[str, Any]:
+    """One conversation with all that is shown around it."""
+    turns = chat.path(at)
+    latest = next((turn.message.generation for turn in reversed(turns) if turn.message.generation), None)
+    room = chat.model.room()
+    used = latest.prompt_tokens + latest.completion_tokens if latest else 0
+    return {
+        "chat": chat,
+        "turns": turns,
+        "leaf": turns[-1].message.pk if turns else "",
+        "worker_alive": "infer" in Worker.objects.kinds_alive(),
+        "used": used,
+        "room": room,
+        "left": max(room - used, 0),
+        "may_say": request.membership.may(Role.EDITOR) and chat.archived_at is None,
+        "form": ChatSettings(chat),
+    }
+
+
+def new_page(request: StudioRequest, error: str = "", status: int = 200) -> HttpResponse:
+    who = Answerers(request.team)
+    last = Chat.objects.filter(team=request.team, author=request.user).select_related("model", "adapter").first()
+    chosen = request.POST.get("answers") or (answers_key(last.model, last.adapter) if last else "")
+    context = {
+        "choices": who.choices(),
+        "any_model": bool(who.models),
+        "chosen": chosen,
+        "text": request.POST.get("text", ""),
+        "fresh": uuid4(),
+        "error": error,
+        "worker_alive": "infer" in Worker.objects.kinds_alive(),
+        **listed(request),
+    }
+    return render(request, "workspace/chats.html", context, status=status)
