@@ -80,6 +80,18 @@ ROUTES: dict[str, dict[str, int]] = {
     "chat_settings": {"GET": VIEWER, "POST": EDITOR},
     "chat_archive": {"POST": EDITOR},
     "chat_export": {"GET": VIEWER},
+    # prompts
+    "prompts": {"GET": VIEWER},
+    "prompt": {"GET": VIEWER},
+    "prompt_version": {"GET": VIEWER},
+    # few-shot examples
+    "example_sets": {"GET": VIEWER},
+    "example_set": {"GET": VIEWER},
+    # playground
+    "grids": {"GET": VIEWER},
+    "grid": {"GET": VIEWER},
+    # together: comments, notifications, activity
+    # in and out: import and export of prompts
     # data
     "datasets": {"GET": VIEWER},
     "upload": {"POST": EDITOR},

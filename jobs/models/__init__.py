@@ -5,6 +5,7 @@ from jobs.models.dataset import Dataset, Import, Row, Split, StoredFile
 from jobs.models.finetune import Checkpoint, FineTune, MetricPoint, RunEvent, SampleAnswer
 from jobs.models.generation import Generation
 from jobs.models.lifecycle import Cause, Job, LeaseLost, State
+from jobs.models.mail import Mail
 from jobs.models.worker import Worker
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Job",
     "LanguageModel",
     "LeaseLost",
+    "Mail",
     "MetricPoint",
     "Row",
     "RunEvent",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobs.models.lifecycle import EDGES
 
-TABLES = ("jobs_generation", "jobs_finetune", "jobs_import")
+TABLES = ("jobs_generation", "jobs_finetune", "jobs_import", "jobs_mail")
 
 
 def forward_sql() -> str:

@@ -57,6 +57,7 @@ class Generation(Job):
     class Purpose(models.TextChoices):
         CHAT = "chat", "Chat"
         API = "api", "API"
+        CELL = "cell", "Playground cell"
 
     team = models.ForeignKey("workspace.Team", on_delete=models.CASCADE, related_name="generations")
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
@@ -74,6 +75,13 @@ class Generation(Job):
     first_token_ms = models.PositiveIntegerField(null=True)
     total_ms = models.PositiveIntegerField(null=True)
     finish_reason = models.CharField(max_length=20, blank=True)
+    prompt_version = models.ForeignKey(
+        "workspace.PromptVersion", on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    schema_problem = models.TextField(blank=True, help_text="Why the answer is not JSON by its schema; empty if it is.")
+    repairs = models.OneToOneField(
+        "self", on_delete=models.SET_NULL, null=True, related_name="repair", help_text="The answer this one puts right."
+    )
 
     objects = GenerationQuerySet.as_manager()
 
@@ -101,6 +109,7 @@ class Generation(Job):
         messages: list[dict[str, str]],
         params: dict[str, Any],
         prefill: str = "",
+        prompt_version: Any = None,
     ) -> Generation:
         """Queue a reply in the caller's transaction. `params` are fields of SamplingParams; `prefill` is what is
         already written of the answer, to go on from. A ConfigError names a parameter out of bounds."""
@@ -115,6 +124,7 @@ class Generation(Job):
             params=params,
             prefill=prefill,
             text=prefill,
+            prompt_version=prompt_version,
         )
         ring_on_commit("infer")
         return generation

@@ -14,7 +14,12 @@ from playwright.sync_api import Page, expect
 from tests.browser.test_pages import findings
 
 ROWS = [
-    {"messages": [{"role": "user", "content": f"Which lamp stands on rock {n}?"}, {"role": "assistant", "content": f"On rock {n} stands the zebra lamp."}]}
+    {
+        "messages": [
+            {"role": "user", "content": f"Which lamp stands on rock {n}?"},
+            {"role": "assistant", "content": f"On rock {n} stands the zebra lamp."},
+        ]
+    }
     for n in range(64)
 ]
 TRAINING = 600_000  # milliseconds for a fine-tune of 9 steps, on two cores that others use too

@@ -12,7 +12,13 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from tests.stack import Stack
 
 TEAM_PAGES = ["chat/", "data/", "finetunes/", "finetunes/new", "models/", "settings/"]
-OWN_PAGES = ["/profile", "/accounts/2fa/", "/accounts/sessions/", "/accounts/password/change/", "/accounts/2fa/totp/activate"]
+OWN_PAGES = [
+    "/profile",
+    "/accounts/2fa/",
+    "/accounts/sessions/",
+    "/accounts/password/change/",
+    "/accounts/2fa/totp/activate",
+]
 PUBLIC_PAGES = ["/accounts/login/", "/accounts/password/reset/", "/invite/not-a-real-token"]
 SERIOUS = {"serious", "critical"}
 

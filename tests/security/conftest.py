@@ -9,7 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from jobs.ml.config import TrainConfig
 from jobs.models import Adapter, Dataset, FineTune, Import, LanguageModel, StoredFile
-from workspace.models import ApiKey, Chat, Invitation, Role, Team, User
+from workspace.models import ApiKey, Chat, ExampleSet, Grid, Invitation, Prompt, Role, Team, User
 
 
 @pytest.fixture
@@ -35,25 +35,31 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
     (adapter.path / "adapter_config.json").write_text("{}")
     chat = Chat.objects.create(model=base, title="Secret", **mine)
     invitation, _ = Invitation.issue(team=other_team, role=Role.EDITOR, email="eve@example.com", invited_by=charlie)
+    prompt = Prompt.start(name="Theirs", messages=[{"role": "user", "content": "Secret"}], **mine)
+    examples = ExampleSet.start(name="Theirs", **mine)
+    grid = Grid.objects.create(name="Theirs", **mine)
     key, _ = ApiKey.issue(team=other_team, user=charlie, name="theirs")
     return {
         "adapter": adapter,
         "chat": chat,
         "dataset": dataset,
+        "set": examples,
         "file": file,
         "finetune": run,
+        "grid": grid,
         "import": reading,
         "invitation": invitation,
         "key": key,
         "member": other_team.memberships.get(),
         "model": model,
+        "prompt": prompt,
     }
 
 
 @pytest.fixture
 def foreign(theirs: dict[str, Any]) -> dict[str, Any]:
     """The parameters of a page's address -> the ids of charlie's objects."""
-    return {f"{kind}_id": thing.pk for kind, thing in theirs.items()} | {"position": 0}
+    return {f"{kind}_id": thing.pk for kind, thing in theirs.items()} | {"position": 0, "number": 1}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from jobs.models import Adapter, Generation, LanguageModel, State, Worker
 from jobs.tokenlog import TokenLog
-from workspace.models import Chat, Message, Team, User
+from workspace.models import Chat, ExampleSet, Message, Prompt, Team, User
 
 
 @pytest.fixture
@@ -46,6 +46,23 @@ def chat(team: Team, alice: User, base: LanguageModel) -> Chat:
 @pytest.fixture
 def infer_worker(db: None) -> Worker:
     return Worker.objects.create(name="infer@here:1", kind="infer", host="here", pid=1)
+
+
+@pytest.fixture
+def prompt(team: Team, alice: User) -> Prompt:
+    """One variable, one version, no label."""
+    return Prompt.start(
+        team=team, author=alice, name="words/translate", messages=[{"role": "user", "content": "Translate {{word}}."}]
+    )
+
+
+@pytest.fixture
+def example_set(team: Team, alice: User) -> ExampleSet:
+    """Three words and their French."""
+    found = ExampleSet.start(team=team, author=alice, name="Words")
+    for word, french in (("house", "maison"), ("horse", "cheval"), ("tree", "arbre")):
+        found.add(alice, input=word, output=french)
+    return found
 
 
 def answer(reply: Message, *pieces: str, state: State = State.SUCCEEDED, **fields: Any) -> Message:

@@ -24,6 +24,9 @@ class Message(models.Model):
     text = models.TextField(blank=True)
     generation = models.OneToOneField("jobs.Generation", on_delete=models.PROTECT, null=True, related_name="+")
     client_id = models.CharField(max_length=64, null=True)
+    prompt_version = models.ForeignKey(
+        "workspace.PromptVersion", on_delete=models.SET_NULL, null=True, related_name="+", help_text="Inserted with /."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -1,7 +1,8 @@
-"""Doors of the workspace: people and teams, then chat."""
+"""Doors of the workspace: people and teams, then chat; the prompt workspace has a module for each of its rooms."""
 
 from django.urls import path
 
+from workspace.urls import examples, interchange, playground, prompts, together
 from workspace.views import chats, people, teams
 
 the_people = [
@@ -30,4 +31,12 @@ chat = [
     path("t/<slug:team>/chat/<uuid:chat_id>/export/", chats.chat_export, name="chat_export"),
 ]
 
-urlpatterns = [*the_people, *chat]
+urlpatterns = [
+    *the_people,
+    *chat,
+    *prompts.urlpatterns,
+    *examples.urlpatterns,
+    *playground.urlpatterns,
+    *together.urlpatterns,
+    *interchange.urlpatterns,
+]

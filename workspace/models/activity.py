@@ -1,0 +1,49 @@
+"""What happened in a team, in one append-only list: the activity feed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+
+from workspace.models.people import Team, User
+
+
+class Activity(models.Model):
+    """One thing that someone did to one object. `kind` and `object_id` find the object; `name` and `url` still say what
+    it was when it is gone."""
+
+    id = models.BigAutoField(primary_key=True)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="activities")
+    actor = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    verb = models.CharField(max_length=40)  # "saved", "labelled", "commented on"
+    kind = models.CharField(max_length=20)  # the model's name: "prompt"
+    object_id = models.CharField(max_length=64)
+    name = models.CharField(max_length=200)
+    url = models.CharField(max_length=300, blank=True)
+    note = models.CharField(max_length=300, blank=True)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["team", "-id"]),
+            models.Index(fields=["team", "kind", "object_id", "-id"], name="activity_of_object"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.actor} {self.verb} {self.name}"
+
+    @classmethod
+    def record(cls, team_id: Any, actor: User, verb: str, thing: Any, *, note: str = "") -> None:
+        """Record what `actor` did to `thing`, in the caller's transaction."""
+        cls.objects.create(
+            team_id=team_id,
+            actor=actor,
+            verb=verb,
+            kind=thing._meta.model_name,
+            object_id=str(thing.pk),
+            name=str(thing)[:200],
+            url=thing.get_absolute_url()[:300],
+            note=note[:300],
+        )

@@ -1,0 +1,169 @@
+"""Labels: names that point at one version of a prompt and move, with a history; and who may move which.
+
+Reviews are here too, because publishing is moving `production`. Lookup by label is `Prompt.find`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+
+from django.db import models, transaction
+
+from workspace.models.activity import Activity
+from workspace.models.people import Membership, Role, Team, User
+from workspace.models.prompts import LATEST, PRODUCTION, Prompt, PromptVersion
+
+LABEL = re.compile(r"[a-z0-9_\-.]{1,36}")  # Langfuse's rule
+
+
+class LabelRefused(Exception):
+    """A label that may not be moved; the text says why."""
+
+
+class ProtectedLabelQuerySet(models.QuerySet["ProtectedLabel"]):
+    def least_role(self, team: Team, name: str) -> int:
+        """The role that moving this label takes."""
+        found = self.filter(team=team, name=name).values_list("role", flat=True).first()
+        return int(found if found is not None else Role.EDITOR)
+
+
+class ProtectedLabel(models.Model):
+    """A label of this name takes at least `role` to be set, moved or taken off, on every prompt of the team."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="protected_labels")
+    name = models.CharField(max_length=36)
+    role = models.PositiveSmallIntegerField(choices=Role.choices, default=Role.ADMIN)
+
+    objects = ProtectedLabelQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["team", "name"], name="protected_label_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PromptLabel(models.Model):
+    """Where a label points now. `latest` is never stored: it is the newest version."""
+
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="labels")
+    version = models.ForeignKey(PromptVersion, on_delete=models.CASCADE, related_name="labels")
+    name = models.CharField(max_length=36)
+    moved_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["prompt", "name"], name="prompt_label_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def move(cls, version: PromptVersion, name: str, *, by: Membership) -> PromptLabel:
+        """Point `name` at `version`, away from wherever it pointed. Raises LabelRefused."""
+        prompt = version.prompt
+        check_movable(prompt, name, by)
+        if name == PRODUCTION:
+            check_publishable(version)
+        with transaction.atomic():
+            Prompt.objects.select_for_update().get(pk=prompt.pk)
+            label = cls.objects.filter(prompt=prompt, name=name).select_related("version").first()
+            if label and label.version_id == version.pk:
+                return label
+            before = label.version if label else None
+            label, _ = cls.objects.update_or_create(prompt=prompt, name=name, defaults={"version": version})
+            LabelMove.objects.create(prompt=prompt, name=name, before=before, after=version, by=by.user)
+            if name == PRODUCTION:
+                PromptVersion.objects.filter(pk=version.pk).update(status=PromptVersion.Status.PUBLISHED)
+            prompt.change()
+            Activity.record(prompt.team_id, by.user, "labelled", prompt, note=f"{name} → version {version.number}")
+            return label
+
+    @classmethod
+    def drop(cls, prompt: Prompt, name: str, *, by: Membership) -> None:
+        """Take a label off the prompt. Raises LabelRefused."""
+        check_movable(prompt, name, by)
+        with transaction.atomic():
+            Prompt.objects.select_for_update().get(pk=prompt.pk)
+            label = cls.objects.filter(prompt=prompt, name=name).select_related("version").first()
+            if label is None:
+                return
+            LabelMove.objects.create(prompt=prompt, name=name, before=label.version, after=None, by=by.user)
+            label.delete()
+            prompt.change()
+            Activity.record(prompt.team_id, by.user, "took a label off", prompt, note=name)
+
+
+class LabelMove(models.Model):
+    """One step in a label's history. `after` is empty where it was taken off."""
+
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="label_moves")
+    name = models.CharField(max_length=36)
+    before = models.ForeignKey(PromptVersion, on_delete=models.CASCADE, null=True, related_name="+")
+    after = models.ForeignKey(PromptVersion, on_delete=models.CASCADE, null=True, related_name="+")
+    by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.prompt_id}"
+
+
+def check_movable(prompt: Prompt, name: str, by: Membership) -> None:
+    if name == LATEST:
+        raise LabelRefused("The label latest follows the newest version by itself.")
+    if not LABEL.fullmatch(name):
+        raise LabelRefused("A label is 1 to 36 characters: small letters, digits, - _ and dots.")
+    least = Role(ProtectedLabel.objects.least_role(prompt.team, name))
+    if not by.may(least):
+        raise LabelRefused(f"The label {name} is protected here: moving it takes the role {least.label.lower()}.")
+
+
+def check_publishable(version: PromptVersion) -> None:
+    """Where the team asks for reviews, only a version that another person has approved goes to production."""
+    if version.prompt.team.reviews_prompts and not version.reviews.approved().exists():
+        raise LabelRefused(
+            f"This team reviews prompts: version {version.number} goes to production once someone else has approved it. "
+            "Ask for a review first."
+        )
+
+
+class ReviewQuerySet(models.QuerySet["PromptReview"]):
+    def approved(self) -> Self:
+        """Approvals by someone other than the version's author."""
+        return self.filter(verdict=PromptReview.Verdict.APPROVED).exclude(reviewer=models.F("version__author"))
+
+    def open(self) -> Self:
+        return self.filter(verdict="")
+
+
+class PromptReview(models.Model):
+    """A version put before a reviewer, and what came of it."""
+
+    class Verdict(models.TextChoices):
+        APPROVED = "approved", "Approved"
+        REJECTED = "rejected", "Changes asked for"
+
+    version = models.ForeignKey(PromptVersion, on_delete=models.CASCADE, related_name="reviews")
+    asked_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    asked_of = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")  # None: anyone who may
+    reviewer = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    verdict = models.CharField(max_length=10, choices=Verdict.choices, blank=True)
+    note = models.TextField(blank=True, max_length=5000)
+    asked_at = models.DateTimeField(auto_now_add=True)
+    decided_at = models.DateTimeField(null=True)
+
+    objects = ReviewQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-asked_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["version"], condition=models.Q(verdict=""), name="review_open_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"Review of {self.version}"

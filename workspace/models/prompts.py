@@ -1,0 +1,418 @@
+"""Prompts and their immutable versions. Labels and reviews are in their own modules; the language is workspace/prompts.py."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchQuery, SearchVector, SearchVectorField
+from django.db import models, transaction
+from django.db.models import F, Func, Q, Value
+from django.db.models.functions import Now
+from django.urls import reverse
+
+from jobs import notices
+from workspace import fewshot, prompts, variables
+from workspace.models.activity import Activity
+from workspace.models.examples import Example, ExampleSetVersion
+from workspace.models.people import Team, User
+from workspace.prompts import Include, Message, PromptError
+from workspace.variables import Variable
+
+PRODUCTION, LATEST = "production", "latest"
+
+
+class Stale(Exception):
+    """Someone saved in between: `latest` is their version. Nothing was stored."""
+
+    def __init__(self, latest: Any) -> None:
+        super().__init__(f"{latest.author} saved version {latest.number} meanwhile.")
+        self.latest = latest
+
+
+class PromptQuerySet(models.QuerySet["Prompt"]):
+    def for_team(self, team: Team) -> Self:
+        return self.filter(team=team, archived_at=None)
+
+    def in_folder(self, folder: str) -> Self:
+        """Those in a folder and in the folders below it."""
+        return self.filter(Q(folder=folder) | Q(folder__startswith=f"{folder}/")) if folder else self
+
+    def tagged(self, *tags: str) -> Self:
+        return self.filter(tags__contains=list(tags)) if tags else self
+
+    def search(self, words: str) -> Self:
+        """Full text over name, description, tags and the latest version; each word may be the beginning of one."""
+        terms = [term for term in "".join(c if c.isalnum() else " " for c in words[:200]).split() if term]
+        if not terms:
+            return self
+        query = SearchQuery(" & ".join(f"{term}:*" for term in terms), config="simple", search_type="raw")
+        return self.filter(search=query)
+
+
+class Prompt(models.Model):
+    """A prompt by its name. A slash in the name makes a folder, as in Langfuse. What it says is in its versions."""
+
+    class Kind(models.TextChoices):
+        CHAT = "chat", "Chat"
+        TEXT = "text", "Text"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="prompts")
+    author = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(max_length=200)
+    folder = models.GeneratedField(
+        expression=Func(F("name"), Value("/?[^/]*$"), Value(""), function="regexp_replace"),
+        output_field=models.CharField(max_length=200),
+        db_persist=True,
+    )
+    kind = models.CharField(max_length=4, choices=Kind.choices, default=Kind.CHAT)
+    description = models.TextField(blank=True, max_length=2000)
+    tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)
+    latest = models.PositiveIntegerField(default=0)  # number of the newest version
+    parent = models.ForeignKey(
+        "workspace.PromptVersion", on_delete=models.SET_NULL, null=True, related_name="forks", help_text="Forked from."
+    )
+    favourites = models.ManyToManyField(User, related_name="favourite_prompts", blank=True)
+    search = SearchVectorField(null=True, editable=False)
+    version = models.PositiveIntegerField(default=1)  # grows with every change, for notices
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now_add=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
+
+    objects = PromptQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-updated_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["team", "name"], condition=Q(archived_at=None), name="prompt_name_once")
+        ]
+        indexes = [
+            models.Index(fields=["team", "-updated_at"]),
+            models.Index(
+                fields=["team", "folder"], opclasses=["uuid_ops", "varchar_pattern_ops"], name="prompt_folder"
+            ),
+            GinIndex(fields=["search"], name="prompt_search"),
+            GinIndex(fields=["tags"], name="prompt_tags"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("prompt", kwargs={"team": self.team.slug, "prompt_id": self.pk})
+
+    @property
+    def leaf(self) -> str:
+        """Its name without the folder."""
+        return self.name.rpartition("/")[2]
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        team: Team,
+        author: User,
+        name: str,
+        kind: str = Kind.CHAT,
+        description: str = "",
+        tags: Sequence[str] = (),
+        parent: PromptVersion | None = None,
+        **content: Any,
+    ) -> Prompt:
+        """A new prompt with its first version; `content` is what `save_version` takes. Raises PromptError, and
+        IntegrityError for a name that is taken."""
+        with transaction.atomic():
+            prompt = cls.objects.create(
+                team=team, author=author, name=name, kind=kind, description=description, tags=list(tags), parent=parent
+            )
+            prompt.save_version(author, based_on=0, **content)
+            return prompt
+
+    def save_version(
+        self,
+        author: User,
+        *,
+        based_on: int | None,
+        messages: Any,
+        variables: Sequence[Mapping[str, Any]] = (),
+        config: Mapping[str, Any] | None = None,
+        schema: Mapping[str, Any] | None = None,
+        examples: ExampleSetVersion | None = None,
+        shots: Mapping[str, Any] | None = None,
+        note: str = "",
+        origin: PromptVersion | None = None,
+    ) -> PromptVersion:
+        """Store the next version. `based_on` is the version the author saw (None: whatever is latest); raises Stale
+        when there is a newer one, and PromptError for content that cannot be kept."""
+        content = checked_content(self, messages, variables, config, schema, shots)
+        with transaction.atomic():
+            held = Prompt.objects.select_for_update().get(pk=self.pk)
+            if based_on is not None and based_on != held.latest:
+                raise Stale(held.versions.select_related("author").get(number=held.latest))
+            version = PromptVersion.objects.create(
+                prompt=held, number=held.latest + 1, author=author, note=note[:300], examples=examples,
+                origin=origin, **content,
+            )  # fmt: skip
+            self.change(latest=version.number, updated_at=Now())
+            self.index()
+            Activity.record(self.team_id, author, "created" if version.number == 1 else "saved", self, note=note)
+            return version
+
+    def restore(self, author: User, number: int) -> PromptVersion:
+        """A new version that says what version `number` said."""
+        old = self.versions.get(number=number)
+        return self.save_version(author, based_on=None, note=f"Restored version {number}", origin=old, **old.content())
+
+    def fork(self, author: User, name: str, version: PromptVersion) -> Prompt:
+        """A new prompt that begins with `version` and remembers it."""
+        return Prompt.start(
+            team=self.team, author=author, name=name, kind=self.kind, description=self.description, tags=self.tags,
+            parent=version, origin=version, note=f"Forked from {self.name}, version {version.number}",
+            **version.content(),
+        )  # fmt: skip
+
+    def find(self, *, version: int | None = None, label: str | None = None) -> PromptVersion:
+        """A version by number or by label; `production` when neither is said (Langfuse's rule).
+        Raises PromptVersion.DoesNotExist."""
+        versions = self.versions.select_related("examples")
+        if version is not None:
+            return versions.get(number=version)
+        if label == LATEST:
+            return versions.get(number=self.latest)
+        return versions.get(labels__name=label or PRODUCTION)
+
+    def change(self, **fields: Any) -> None:
+        """Write these fields and no others, raise the notice version and tell the team."""
+        Prompt.objects.filter(pk=self.pk).update(version=F("version") + 1, **fields)
+        self.refresh_from_db(fields=["version", *fields])
+        notices.changed(self.team_id, "prompt", self.pk, self.version)
+
+    def index(self) -> None:
+        """Bring the search column up to date."""
+        latest = self.versions.filter(number=self.latest).first()
+        texts = [
+            (self.name.replace("/", " ").replace("-", " ").replace("_", " "), "A"),
+            (" ".join(self.tags), "B"),
+            (self.description, "C"),
+            (prompts.as_text(latest.messages)[:200_000] if latest else "", "D"),
+        ]
+        vector: Any = None
+        for text, weight in texts:
+            part = SearchVector(Value(text), config="simple", weight=weight)
+            vector = part if vector is None else vector + part
+        Prompt.objects.filter(pk=self.pk).update(search=vector)
+
+    def archive(self, by: User, *, undo: bool = False) -> None:
+        """Put the prompt away, or take it back out (IntegrityError if its name was taken since). Nothing is lost."""
+        self.change(archived_at=None if undo else Now())
+        Activity.record(self.team_id, by, "restored" if undo else "archived", self)
+
+
+def checked_content(
+    prompt: Prompt,
+    messages: Any,
+    specs: Sequence[Mapping[str, Any]],
+    config: Mapping[str, Any] | None,
+    schema: Mapping[str, Any] | None,
+    shots: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What a version stores, or PromptError: messages that make a prompt, readable variables, includes that are there."""
+    checked = prompts.checked_messages(messages)
+    if prompt.kind == Prompt.Kind.TEXT and (len(checked) != 1 or checked[0].get("role") != "user"):
+        raise PromptError("bad_message", "A text prompt is one text, without roles.")
+    texts = included_texts(prompt.team, checked, within=prompt.name)
+    used = prompts.variables_in([*checked, *({"content": text} for text in texts.values())])
+    declared = variables.declared(specs, used)
+    from workspace.structured import check_schema  # a library that most requests never need
+
+    return {
+        "messages": checked,
+        "variables": [variable.to_dict() for variable in declared],
+        "config": dict(config or {}),
+        "schema": check_schema(schema) if schema else None,
+        "shots": fewshot.Shots.from_dict(shots or {}).to_dict(),
+    }
+
+
+def included_texts(team: Team, messages: Sequence[Message], *, within: str = "") -> dict[Include, str]:
+    """The texts of the text prompts that `messages` include, found as any other lookup: by label or version.
+    Raises PromptError for one that is not there, for a cycle, and for a second level."""
+    wanted = prompts.includes_in(messages)
+    if not wanted:
+        return {}
+    named = Prompt.objects.for_team(team).filter(name__in=[include.name for include in wanted])
+    rows = {prompt.name: prompt for prompt in named}
+    texts = {}
+    for include in wanted:
+        if include.name == within:
+            raise PromptError("cycle", f"The prompt includes itself ({include}).", [include.name])
+        found = rows.get(include.name)
+        if found is None:
+            raise PromptError(
+                "include", f"The prompt includes {include}, which does not exist (any more). Restore it, or take "
+                f"{{{{> {include}}}}} out.", [include.name],
+            )  # fmt: skip
+        number = int(include.which) if include.which.isdigit() else None
+        try:
+            version = found.find(version=number, label=None if number else include.which or None)
+        except PromptVersion.DoesNotExist:
+            what = f"version {number}" if number else f"version labelled {include.which or PRODUCTION}"
+            raise PromptError("include", f"The included prompt {include.name} has no {what}.", [include.name]) from None
+        if found.kind != Prompt.Kind.TEXT:
+            raise PromptError("include", f"{include.name} is a chat prompt; only text prompts can be included.",
+                              [include.name])  # fmt: skip
+        inner = prompts.includes_in(version.messages)
+        if any(deeper.name == within for deeper in inner):
+            raise PromptError("cycle", f"{include.name} includes {within} in turn: a circle.", [include.name])
+        if inner:
+            raise PromptError(
+                "cycle", f"{include.name} includes {inner[0]} itself; an included prompt may not include others.",
+                [include.name],
+            )  # fmt: skip
+        texts[include] = version.text
+    return texts
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A prompt filled in: what the model is asked, and the examples that were put in."""
+
+    version: PromptVersion
+    messages: list[Message]
+    examples: list[Example] = field(default_factory=list)
+
+
+class PromptVersion(models.Model):
+    """What a prompt said at one time. Its content never changes (a trigger sees to that); `status` does."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", "Draft"
+        REVIEW = "review", "In review"
+        APPROVED = "approved", "Approved"
+        REJECTED = "rejected", "Changes asked for"
+        PUBLISHED = "published", "Published"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    author = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    note = models.CharField(max_length=300, blank=True)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.DRAFT)
+    messages: models.JSONField[list[Message]] = models.JSONField()
+    variables: models.JSONField[list[dict[str, Any]]] = models.JSONField(default=list)
+    config: models.JSONField[dict[str, Any]] = models.JSONField(
+        default=dict
+    )  # model, temperature, ..., and what others put there
+    schema: models.JSONField[dict[str, Any] | None] = models.JSONField(null=True)  # JSON Schema of the answer
+    examples = models.ForeignKey(ExampleSetVersion, on_delete=models.PROTECT, null=True, related_name="prompt_versions")
+    shots: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)  # fewshot.Shots
+    origin = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, related_name="+"
+    )  # restored or forked from
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["prompt", "number"], name="prompt_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.prompt.name} v{self.number}"
+
+    def get_absolute_url(self) -> str:
+        prompt = self.prompt
+        return reverse(
+            "prompt_version", kwargs={"team": prompt.team.slug, "prompt_id": prompt.pk, "number": self.number}
+        )
+
+    @property
+    def text(self) -> str:
+        """A text prompt's text."""
+        return str(self.messages[0]["content"])
+
+    @property
+    def etag(self) -> str:
+        """Of the content alone; labels and status are not in it."""
+        content = {**self.content(), "examples": str(self.examples_id), "number": self.number}
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+    def content(self) -> dict[str, Any]:
+        """What `save_version` takes to say the same again."""
+        return {
+            "messages": self.messages, "variables": self.variables, "config": self.config, "schema": self.schema,
+            "examples": self.examples, "shots": self.shots,
+        }  # fmt: skip
+
+    def declared(self) -> list[Variable]:
+        return [Variable.from_dict(spec) for spec in self.variables]
+
+    def render(
+        self,
+        values: Mapping[str, Any],
+        *,
+        placeholders: Mapping[str, Sequence[Message]] | None = None,
+        omit: uuid.UUID | None = None,
+        count: Any = None,
+    ) -> Rendered:
+        """The messages to send. Values are checked by type; includes and examples are looked up now.
+
+        `placeholders` fills the author's (history, say); `omit` leaves one example out; `count` is a function from
+        messages to tokens (a LanguageModel's `prompt_tokens`), by default four characters to a token.
+        Raises PromptError.
+        """
+        texts = included_texts(self.prompt.team, self.messages, within=self.prompt.name)
+        used = prompts.variables_in([*self.messages, *({"content": text} for text in texts.values())])
+        parsed = variables.parse_values(variables.declared(self.variables, used), values)
+        template, chosen = self.messages, []
+        filled = dict(placeholders or {})
+        if self.examples_id and (at := fewshot.last_question(template)) is not None:
+            [question] = prompts.fill([template[at]], parsed, includes=texts)
+            chosen = self.choose_examples(query_of(template[at], parsed, question), omit=omit, count=count)
+            asked = template[at]["content"]
+            filled[prompts.EXAMPLES] = [turn for example in chosen for turn in fewshot.pair(example, asked)]
+            template = fewshot.with_examples_placeholder(template)
+        return Rendered(self, prompts.fill(template, parsed, includes=texts, placeholders=filled), chosen)
+
+    def choose_examples(self, query: str, *, omit: uuid.UUID | None = None, count: Any = None) -> list[Example]:
+        """The examples for one input."""
+        if self.examples is None:
+            return []
+        ordered = [example for example in self.examples.ordered() if example.pk != omit]
+        by_id = {example.pk: example for example in ordered}
+
+        def cost(example: Example) -> int:
+            turns = [{"role": "user", "content": example.input}, {"role": "assistant", "content": example.output}]
+            tokens = count(turns) if count else None
+            return int(tokens) if tokens is not None else example.characters // 4
+
+        def nearest() -> list[Example]:
+            ids = Example.objects.filter(pk__in=by_id).nearest(query).values_list("pk", flat=True)
+            return [by_id[pk] for pk in ids]
+
+        return fewshot.Shots.from_dict(self.shots).choose(ordered, query, nearest=nearest, cost=cost)
+
+
+def query_of(template: Message, values: Mapping[str, str], filled: Message) -> str:
+    """What examples are compared with: the only variable's value, else the whole question."""
+    names = prompts.variables_in([template])
+    return values[names[0]] if len(names) == 1 else filled["content"]
+
+
+class PromptAlias(models.Model):
+    """Another name under which programs know a prompt, such as OpenAI's `pmpt_...`."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="prompt_aliases")
+    alias = models.CharField(max_length=100)
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="aliases")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "alias"], name="prompt_alias_once")]
+
+    def __str__(self) -> str:
+        return self.alias
