@@ -69,6 +69,7 @@ class SamplingParams:
     frequency_penalty: float = 0.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    json_schema: dict[str, Any] | None = None  # JSON Schema that the answer must follow, where the engine can see to it
 
     def __post_init__(self) -> None:
         check("max_tokens", self.max_tokens, 1, 32_768)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
@@ -128,6 +129,12 @@ class Generation(Job):
         )
         ring_on_commit("infer")
         return generation
+
+    @staticmethod
+    def params_in(config: Mapping[str, Any]) -> dict[str, Any]:
+        """The sampling parameters among other things, such as a prompt's config. They are checked when asked with."""
+        known = {field.name for field in dataclasses.fields(SamplingParams)} - {"json_schema"}
+        return {name: value for name, value in config.items() if name in known}
 
     @property
     def tokens_per_second(self) -> float | None:

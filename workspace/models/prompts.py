@@ -18,6 +18,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from jobs import notices
+from jobs.models import Adapter, Generation, LanguageModel
 from workspace import fewshot, prompts, variables
 from workspace.models.activity import Activity
 from workspace.models.examples import Example, ExampleSetVersion
@@ -378,6 +379,37 @@ class PromptVersion(models.Model):
             filled[prompts.EXAMPLES] = [turn for example in chosen for turn in fewshot.pair(example, asked)]
             template = fewshot.with_examples_placeholder(template)
         return Rendered(self, prompts.fill(template, parsed, includes=texts, placeholders=filled), chosen)
+
+    def params(self) -> dict[str, Any]:
+        """The sampling parameters that the prompt itself asks for: those in its config, and its schema."""
+        asked = Generation.params_in(self.config)
+        return {**asked, "json_schema": self.schema} if self.schema else asked
+
+    def ask(
+        self,
+        values: Mapping[str, Any],
+        *,
+        author: User,
+        model: LanguageModel,
+        adapter: Adapter | None = None,
+        params: Mapping[str, Any] | None = None,
+        purpose: str,
+        placeholders: Mapping[str, Sequence[Message]] | None = None,
+        omit: uuid.UUID | None = None,
+    ) -> Generation:
+        """Fill the prompt in and queue the reply, in the caller's transaction. `params` go over the prompt's own.
+        Raises PromptError and ConfigError."""
+        rendered = self.render(values, placeholders=placeholders, omit=omit, count=model.prompt_tokens)
+        return Generation.ask(
+            team=self.prompt.team,
+            author=author,
+            purpose=purpose,
+            model=model,
+            adapter=adapter,
+            messages=rendered.messages,
+            params={**self.params(), **(params or {})},
+            prompt_version=self,
+        )
 
     def choose_examples(self, query: str, *, omit: uuid.UUID | None = None, count: Any = None) -> list[Example]:
         """The examples for one input."""

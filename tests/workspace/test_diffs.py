@@ -1,0 +1,27 @@
+"""Differences as people read them: by words."""
+
+from __future__ import annotations
+
+from workspace.diffs import word_diff
+
+
+def pieces(old: str, new: str) -> list[tuple[str, str]]:
+    return [(piece.kind, piece.text) for piece in word_diff(old, new)]
+
+
+def test_only_the_words_that_differ_are_marked() -> None:
+    assert pieces("Be kind to all.\nAlways.", "Be polite to all.\nAlways.") == [
+        ("same", "Be "), ("removed", "kind"), ("added", "polite"), ("same", " to all.\nAlways."),
+    ]  # fmt: skip
+
+
+def test_both_texts_can_be_read_from_a_difference() -> None:
+    old, new = "a b c\nd e\n\nf g", "a x c\n\nf\nh"
+    diff = word_diff(old, new)
+    assert "".join(piece.text for piece in diff if piece.kind != "added") == old
+    assert "".join(piece.text for piece in diff if piece.kind != "removed") == new
+
+
+def test_nothing_differs_from_itself() -> None:
+    assert pieces("a\nb", "a\nb") == [("same", "a\nb")]
+    assert pieces("", "") == []

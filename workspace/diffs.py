@@ -1,0 +1,62 @@
+"""Word-level differences between two texts, for people to read. It knows texts only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Literal
+
+_WORDS = re.compile(r"\w+|\s+|[^\w\s]")
+MOST_WORDS = 4000  # compared word by word at once: the work grows with their product
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of text: in both, only in the new one (`added`), or only in the old one (`removed`)."""
+
+    kind: Literal["same", "added", "removed"]
+    text: str
+
+
+def word_diff(old: str, new: str) -> list[Piece]:
+    """How `old` became `new`. Lines first, then words inside the lines that differ, so that long texts stay quick."""
+    pieces: list[Piece] = []
+    before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
+    for same, a, b in _blocks(before, after):
+        left, right = "".join(a), "".join(b)
+        if same:
+            pieces.append(Piece("same", left))
+        else:
+            pieces += _words(left, right)
+    return _joined(pieces)
+
+
+def _words(old: str, new: str) -> Iterator[Piece]:
+    a, b = _WORDS.findall(old), _WORDS.findall(new)
+    if max(len(a), len(b)) > MOST_WORDS:
+        yield from (Piece("removed", old), Piece("added", new))
+        return
+    for same, left, right in _blocks(a, b):
+        if same:
+            yield Piece("same", "".join(left))
+        else:
+            yield Piece("removed", "".join(left))
+            yield Piece("added", "".join(right))
+
+
+def _blocks(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[bool, Sequence[str], Sequence[str]]]:
+    for kind, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        yield kind == "equal", a[i:j], b[k:m]
+
+
+def _joined(pieces: list[Piece]) -> list[Piece]:
+    """Neighbours of one kind as one piece; empty ones left out."""
+    joined: list[Piece] = []
+    for piece in pieces:
+        if joined and joined[-1].kind == piece.kind:
+            joined[-1] = Piece(piece.kind, joined[-1].text + piece.text)
+        elif piece.text:
+            joined.append(piece)
+    return joined
