@@ -26,15 +26,16 @@ from jobs.notices import team_group
 from llmstudio.policy import SOCKET
 from workspace import presence, streams
 from workspace.chats import Refused
-from workspace.models import Chat, Membership, Message, Role, User
+from workspace.models import Chat, Grid, Membership, Message, Role, User
 
 log = logging.getLogger(__name__)
 
 MAX_FRAME = 256 * 1024  # characters
-MAX_SUBSCRIPTIONS = 64
+MAX_SUBSCRIPTIONS = 320  # things a tab follows: a screen full of playground cells, and what the page shows besides
+MAX_NAMED = 250  # generations in one frame
 PULSE = 10.0  # seconds between heartbeats: membership and session are looked at again, presence is renewed
 BURST, PER_SECOND = 60, 10  # frames a socket may send at once, and steadily
-WATCHED = {"chat": Chat, "run": FineTune, "import": Import, "generation": Generation}
+WATCHED = {"chat": Chat, "run": FineTune, "import": Import, "generation": Generation, "grid": Grid}
 
 SIGNED_OUT, REMOVED, NO_TEAM = 4401, 4403, 4404
 
@@ -173,6 +174,9 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
         return True
 
     async def on_subscribe(self, frame: Frame) -> None:
+        """To one thing, or to a list of generations (then `after` has a number for each name that was seen before)."""
+        if isinstance(frame["to"], list):
+            return await self.follow_all(frame["to"], frame.get("after") or {})
         kind, _, key = frame["to"].partition(":")
         thing, after = f"{kind}:{UUID(key)}", int(frame.get("after") or 0)
         subscribed = len(self.following) + len(self.watching)
@@ -181,19 +185,34 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
         if kind not in WATCHED or not await self.exists(kind, UUID(key)):
             return await self.error("not_found", "There is no such thing in this team.", frame)
         if kind == "generation":
-            await self.forget(thing)
-            self.following[thing] = asyncio.create_task(self.follow(thing, UUID(key), max(after, 0)))
+            await self.start_following(UUID(key), after)
         else:
             self.watching.setdefault(thing, [])
             await presence.mark(thing, str(self.user.pk), self.channel_name)
             await presence.tell(self.group, {"type": "presence", "object": thing})
         return None
 
+    async def follow_all(self, names: list[str], seen: dict[str, Any]) -> None:
+        """Those that are this team's are followed; the others are named in one error."""
+        if len(names) > MAX_NAMED:
+            return await self.error("too_many", f"One frame names at most {MAX_NAMED} replies.")
+        after = {UUID(name.removeprefix("generation:")): int(seen.get(name) or 0) for name in names}
+        fresh = {f"generation:{key}" for key in after} - self.following.keys()
+        if len(self.following) + len(self.watching) + len(fresh) > MAX_SUBSCRIPTIONS:
+            return await self.error("too_many", f"A tab follows at most {MAX_SUBSCRIPTIONS} things at once.")
+        ours = await self.generations(list(after))
+        for key in ours:
+            await self.start_following(key, after[key])
+        if missing := [f"generation:{key}" for key in after if key not in ours]:
+            await self.out("error", code="not_found", message="There is no such thing in this team.", to=missing)
+        return None
+
     async def on_unsubscribe(self, frame: Frame) -> None:
-        thing = str(frame["to"])
-        await self.forget(thing)
-        if self.watching.pop(thing, None) is not None:
-            await self.part(thing)
+        names = frame["to"] if isinstance(frame["to"], list) else [frame["to"]]
+        for thing in map(str, names[:MAX_NAMED]):
+            await self.forget(thing)
+            if self.watching.pop(thing, None) is not None:
+                await self.part(thing)
 
     async def on_send(self, frame: Frame) -> None:
         reply = await self.say(frame)
@@ -237,6 +256,12 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
     def exists(self, kind: str, key: UUID) -> bool:
         return WATCHED[kind]._default_manager.filter(team=self.team, pk=key).exists()
 
+    @in_thread
+    def generations(self, keys: list[UUID]) -> list[UUID]:
+        """Those of this team, in the order in which they were asked."""
+        found = Generation.objects.filter(team=self.team, pk__in=keys)
+        return list(found.order_by("queued_at", "pk").values_list("pk", flat=True))
+
     async def find(self, model: Any, key: UUID) -> Any:
         found = await in_thread(model.objects.filter(team=self.team, pk=key).first)()
         if found is None:
@@ -244,6 +269,11 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
         return found
 
     # --- following
+
+    async def start_following(self, key: UUID, after: int) -> None:
+        thing = f"generation:{key}"
+        await self.forget(thing)
+        self.following[thing] = asyncio.create_task(self.follow(thing, key, max(after, 0)))
 
     async def follow(self, thing: str, key: UUID, after: int) -> None:
         try:

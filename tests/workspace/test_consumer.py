@@ -16,13 +16,14 @@ from django.urls import path
 
 from jobs import notices
 from jobs.models import Generation, State
+from jobs.tokenlog import TokenLog
 from llmstudio import asgi
 from llmstudio.policy import SOCKET
 from tests.conftest import browser
 from tests.workspace.conftest import answer
 from workspace import consumers
 from workspace.consumers import StudioConsumer
-from workspace.models import Chat, Message, Role
+from workspace.models import Chat, Grid, Message, Role
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -279,6 +280,10 @@ WRONG = [
     '{"v": 1, "type": "subscribe", "to": "chat:"}',
     '{"v": 1, "type": "subscribe", "to": "user:00000000-0000-0000-0000-000000000000"}',
     '{"v": 1, "type": "subscribe", "to": "chat:00000000-0000-0000-0000-000000000000", "after": []}',
+    '{"v": 1, "type": "subscribe", "to": ["chat:00000000-0000-0000-0000-000000000000"]}',
+    '{"v": 1, "type": "subscribe", "to": ["generation:x"]}',
+    '{"v": 1, "type": "subscribe", "to": [7]}',
+    '{"v": 1, "type": "subscribe", "to": ["generation:00000000-0000-0000-0000-000000000000"], "after": 5}',
     '{"v": 1, "type": "stop", "generation": null}',
     '{"v": 1, "type": "typing"}',
     "[" * 50_000,
@@ -319,3 +324,92 @@ async def test_a_tab_follows_only_so_many_things(alice, team, chat, base, monkey
         await tab.say(type="subscribe", to=f"chat:{chat.pk}")
         await tab.say(type="subscribe", to=f"chat:{other.pk}")
         assert (await tab.hear("error"))["code"] == "too_many"
+
+
+def ask(team, author, model, count=1):
+    mine = {"team": team, "author": author, "purpose": "cell", "model": model, "adapter": None}
+    asked = [Generation.request(messages=[{"role": "user", "content": "Hi"}], params={}, **mine) for _ in range(count)]
+    Generation.ask_all(asked)
+    return [f"generation:{one.pk}" for one in asked]
+
+
+def say_and_end(name, *pieces):
+    log = TokenLog()
+    [held] = Generation.objects.filter(pk=name.partition(":")[2]).claim("test")
+    for piece in pieces:
+        log.append(held, piece)
+    held.finish(State.SUCCEEDED, text=held.text, sequence_number=held.sequence_number)
+    log.close(held)
+
+
+async def test_one_frame_follows_many_replies_and_each_is_told_to_its_end(alice, team, base):
+    names = await stored(ask)(team, alice, base, 200)
+    async with Tab(alice, team.slug) as tab:
+        await tab.say(type="subscribe", to=names)
+        heard = {(await tab.hear("snapshot"))["generation"] for _ in names}
+        assert heard == {name.partition(":")[2] for name in names}
+        await stored(say_and_end)(names[150], "Hel", "lo.")
+        done = await tab.hear("response.completed")
+        assert done["generation"] == names[150].partition(":")[2]
+
+
+async def test_of_many_replies_each_goes_on_after_what_was_seen(alice, team, base):
+    [seen, fresh] = await stored(ask)(team, alice, base, 2)
+    for name in (seen, fresh):
+        await stored(say_and_end)(name, "Hello.")
+    async with Tab(alice, team.slug) as tab:
+        await tab.say(type="subscribe", to=[seen, fresh], after={seen: 1})
+        frames = [await tab.hear_any() for _ in range(3)]
+        snapshots = [frame["generation"] for frame in frames if frame["type"] == "snapshot"]
+        assert snapshots == [fresh.partition(":")[2]], "what was seen is not sent again"
+        assert sum(frame["type"] == "response.completed" for frame in frames) == 2
+
+
+async def test_another_teams_reply_among_many_is_not_followed_and_the_rest_are(alice, team, charlie, other_team, base):
+    [theirs] = await stored(ask)(other_team, charlie, base)
+    mine = await stored(ask)(team, alice, base, 2)
+    async with Tab(alice, team.slug) as tab:
+        await tab.say(type="subscribe", to=[mine[0], theirs, mine[1]])
+        assert (await tab.hear("error", code="not_found"))["to"] == [theirs]
+        await stored(say_and_end)(theirs, "A secret.")
+        await stored(say_and_end)(mine[1], "Hello.")
+        while (frame := await tab.hear_any())["type"] != "response.completed":
+            assert frame.get("generation") != theirs.partition(":")[2]
+        assert frame["generation"] == mine[1].partition(":")[2]
+        assert await tab.line.receive_nothing(0.3)
+
+
+async def test_many_replies_are_let_go_with_one_frame(alice, team, base):
+    names = await stored(ask)(team, alice, base, 2)
+    async with Tab(alice, team.slug) as tab:
+        await tab.say(type="subscribe", to=names)
+        for _ in names:
+            await tab.hear("snapshot")
+        await tab.say(type="unsubscribe", to=names)
+        await tab.send("[]")
+        await tab.hear("error")  # frames are taken in order, so the one before is done
+        for name in names:
+            await stored(say_and_end)(name, "Hello.")
+        assert await tab.line.receive_nothing(0.5)
+
+
+async def test_a_frame_names_and_a_tab_follows_only_so_many_replies(alice, team, base, monkeypatch):
+    names = await stored(ask)(team, alice, base, 3)
+    async with Tab(alice, team.slug) as tab:
+        monkeypatch.setattr(consumers, "MAX_NAMED", 2)
+        await tab.say(type="subscribe", to=names)
+        assert (await tab.hear("error"))["code"] == "too_many"
+        monkeypatch.setattr(consumers, "MAX_SUBSCRIPTIONS", 2)
+        await tab.say(type="subscribe", to=names[:2])
+        await tab.hear("snapshot")
+        await tab.say(type="subscribe", to=names[1:])
+        assert (await tab.hear("error"))["code"] == "too_many"
+
+
+async def test_people_looking_at_a_grid_see_each_other(alice, bob, team):
+    grid = await stored(Grid.objects.create)(team=team, author=alice, name="Words")
+    async with Tab(alice, team.slug) as hers, Tab(bob, team.slug) as his:
+        await hers.say(type="subscribe", to=f"grid:{grid.pk}")
+        await hers.hear("presence")
+        await his.say(type="subscribe", to=f"grid:{grid.pk}")
+        assert {person["name"] for person in (await hers.hear("presence"))["people"]} == {"Alice", "Bob"}

@@ -6,7 +6,7 @@ from workspace.models.chats import Chat
 from workspace.models.comments import Comment, Notification
 from workspace.models.examples import Example, ExampleRating, ExampleSet, ExampleSetVersion
 from workspace.models.feedback import Feedback
-from workspace.models.grids import Grid, GridCell, GridColumn, GridInput, GridVote
+from workspace.models.grids import Grid, GridCell, GridColumn, GridInput, GridRefused, GridVote
 from workspace.models.invitations import Invitation
 from workspace.models.keys import ApiKey
 from workspace.models.labels import LabelMove, LabelRefused, PromptLabel, PromptReview, ProtectedLabel
@@ -29,6 +29,7 @@ __all__ = [
     "GridCell",
     "GridColumn",
     "GridInput",
+    "GridRefused",
     "GridVote",
     "Invitation",
     "LabelMove",

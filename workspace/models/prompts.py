@@ -282,6 +282,14 @@ def included_texts(team: Team, messages: Sequence[Message], *, within: str = "")
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a version refers to, looked up once for many inputs: the texts it includes and its examples in order."""
+
+    texts: dict[Include, str]
+    examples: list[Example]
+
+
+@dataclass(frozen=True)
 class Rendered:
     """A prompt filled in: what the model is asked, and the examples that were put in."""
 
@@ -360,21 +368,24 @@ class PromptVersion(models.Model):
         placeholders: Mapping[str, Sequence[Message]] | None = None,
         omit: uuid.UUID | None = None,
         count: Any = None,
+        found: Found | None = None,
     ) -> Rendered:
-        """The messages to send. Values are checked by type; includes and examples are looked up now.
+        """The messages to send. Values are checked by type; includes and examples are looked up now, or are `found`.
 
         `placeholders` fills the author's (history, say); `omit` leaves one example out; `count` is a function from
         messages to tokens (a LanguageModel's `prompt_tokens`), by default four characters to a token.
         Raises PromptError.
         """
-        texts = included_texts(self.prompt.team, self.messages, within=self.prompt.name)
+        found = found or self.look_up()
+        texts = found.texts
         used = prompts.variables_in([*self.messages, *({"content": text} for text in texts.values())])
         parsed = variables.parse_values(variables.declared(self.variables, used), values)
         template, chosen = self.messages, []
         filled = dict(placeholders or {})
         if self.examples_id and (at := fewshot.last_question(template)) is not None:
             [question] = prompts.fill([template[at]], parsed, includes=texts)
-            chosen = self.choose_examples(query_of(template[at], parsed, question), omit=omit, count=count)
+            query = query_of(template[at], parsed, question)
+            chosen = self.choose_examples(query, omit=omit, count=count, among=found.examples)
             asked = template[at]["content"]
             filled[prompts.EXAMPLES] = [turn for example in chosen for turn in fewshot.pair(example, asked)]
             template = fewshot.with_examples_placeholder(template)
@@ -401,21 +412,37 @@ class PromptVersion(models.Model):
         Raises PromptError and ConfigError."""
         rendered = self.render(values, placeholders=placeholders, omit=omit, count=model.prompt_tokens)
         return Generation.ask(
-            team=self.prompt.team,
-            author=author,
-            purpose=purpose,
-            model=model,
-            adapter=adapter,
-            messages=rendered.messages,
-            params={**self.params(), **(params or {})},
-            prompt_version=self,
+            **self.asked(rendered, author=author, model=model, adapter=adapter, params=params, purpose=purpose)
         )
 
-    def choose_examples(self, query: str, *, omit: uuid.UUID | None = None, count: Any = None) -> list[Example]:
-        """The examples for one input."""
+    def asked(
+        self,
+        rendered: Rendered,
+        *,
+        author: User,
+        model: LanguageModel,
+        adapter: Adapter | None = None,
+        params: Mapping[str, Any] | None = None,
+        purpose: str,
+    ) -> dict[str, Any]:
+        """What `Generation.request` takes for this version, filled in."""
+        return {
+            "team": self.prompt.team, "author": author, "purpose": purpose, "model": model, "adapter": adapter,
+            "messages": rendered.messages, "params": {**self.params(), **(params or {})}, "prompt_version": self,
+        }  # fmt: skip
+
+    def look_up(self) -> Found:
+        """The includes and the examples as they are now. Raises PromptError."""
+        texts = included_texts(self.prompt.team, self.messages, within=self.prompt.name)
+        return Found(texts, self.examples.ordered() if self.examples else [])
+
+    def choose_examples(
+        self, query: str, *, omit: uuid.UUID | None = None, count: Any = None, among: Sequence[Example] | None = None
+    ) -> list[Example]:
+        """The examples for one input, out of the version's own unless they are handed in."""
         if self.examples is None:
             return []
-        ordered = [example for example in self.examples.ordered() if example.pk != omit]
+        ordered = [one for one in (self.examples.ordered() if among is None else among) if one.pk != omit]
         by_id = {example.pk: example for example in ordered}
 
         def cost(example: Example) -> int:
