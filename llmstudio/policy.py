@@ -91,7 +91,10 @@ ROUTES: dict[str, dict[str, int]] = {
     "grids": {"GET": VIEWER},
     "grid": {"GET": VIEWER},
     # together: comments, notifications, activity
-    # in and out: import and export of prompts
+    # in and out: the library's acts, import and export of prompts
+    "prompts_act": {"POST": EDITOR},
+    "prompt_starters": {"POST": EDITOR},
+    "prompt_favourite": {"POST": VIEWER},  # one's own star
     # data
     "datasets": {"GET": VIEWER},
     "upload": {"POST": EDITOR},

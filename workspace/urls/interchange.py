@@ -1,5 +1,11 @@
-"""Doors for taking prompts in and out."""
+"""Doors of the library: star and acts on many prompts; taking prompts in and out."""
 
-from typing import Any
+from django.urls import path
 
-urlpatterns: list[Any] = []
+from workspace.views import library
+
+urlpatterns = [
+    path("t/<slug:team>/prompts/act/", library.prompts_act, name="prompts_act"),
+    path("t/<slug:team>/prompts/starters/", library.prompt_starters, name="prompt_starters"),
+    path("t/<slug:team>/prompts/<uuid:prompt_id>/favourite/", library.prompt_favourite, name="prompt_favourite"),
+]

@@ -1,4 +1,4 @@
-"""The pages of prompts: the list, one prompt, one version."""
+"""The pages of a prompt and of one version."""
 
 from __future__ import annotations
 
@@ -9,11 +9,6 @@ from django.shortcuts import get_object_or_404, render
 
 from llmstudio.http import StudioRequest
 from workspace.models import Prompt, Team
-
-
-def prompts(request: StudioRequest) -> HttpResponse:
-    found = Prompt.objects.for_team(request.team).select_related("team")
-    return render(request, "workspace/prompts.html", {"prompts": found[:100]})
 
 
 def prompt(request: StudioRequest, prompt_id: UUID) -> HttpResponse:

@@ -1,0 +1,155 @@
+"""The list of prompts and what is done from it: star, archive with undo, tag, move, the starter prompts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
+
+from llmstudio.http import StudioRequest
+from workspace import bulk, library, starters
+from workspace.interchange import FORMATS
+from workspace.library import Filters
+from workspace.models import Prompt
+
+
+def prompts(request: StudioRequest) -> HttpResponse:
+    """The list. htmx asks for what the filters leave, or for the next page alone."""
+    filters = Filters.from_query(request.GET)
+    if request.htmx and "after" in request.GET:
+        page = library.page(filters, request.team, request.user, request.GET["after"])
+        return render(request, "workspace/_library_rows.html", {"page": page, "filters": filters})
+    context = listed(request, filters)
+    if request.htmx:
+        return render(request, "workspace/_library.html", context)
+    return render(request, "workspace/prompts.html", context | {"undo": put_away(request)})
+
+
+def listed(request: StudioRequest, filters: Filters) -> dict[str, Any]:
+    found = filters.apply(request.team, request.user)
+    tree, everything = library.folders(filters, request.team)
+    return {
+        "filters": filters,
+        "page": library.page(filters, request.team, request.user, request.GET.get("after", "")),
+        "total": found.count() if filters.narrow or filters.folder else everything,
+        "everything": everything,
+        "folders": tree,
+        "crumbs": library.crumbs(filters),
+        "tags": library.tags(filters, found),
+        "labels": library.label_names(request.team),
+        "sorts": library.SORTS,
+        "kinds": Prompt.Kind.choices,
+        "formats": FORMATS,
+    }
+
+
+def put_away(request: StudioRequest) -> dict[str, Any] | None:
+    """What has just been archived and can be taken back."""
+    try:
+        at = datetime.fromisoformat(request.GET.get("undo", ""))
+        names = list(bulk.put_away_at(request.team, at).values_list("name", flat=True)[: bulk.MOST])
+    except ValueError:
+        return None
+    return {"at": at.isoformat(), "names": names} if names else None
+
+
+def prompt_favourite(request: StudioRequest, prompt_id: UUID) -> HttpResponse:
+    """A person's own star, on or off as asked for."""
+    prompt = get_object_or_404(Prompt, team=request.team, pk=prompt_id)
+    on = request.POST.get("on") == "1"
+    if on:
+        prompt.favourites.add(request.user)
+    else:
+        prompt.favourites.remove(request.user)
+    if request.htmx:
+        return render(request, "workspace/_star.html", {"prompt": prompt, "on": on})
+    return redirect("prompts", team=request.team.slug)
+
+
+def prompts_act(request: StudioRequest) -> HttpResponse:
+    """Archive, restore, tag or move those that were chosen; then back to the same list."""
+    filters = Filters.from_query(QueryDict(request.POST.get("here", "")))
+    act = request.POST.get("act", "")
+    extra: dict[str, Any] = {}
+    try:
+        if act == "undo":
+            say_restored(request, taken_back(request))
+        elif not (chosen := picked(request)):
+            raise bulk.NotDone("Nothing was chosen. Tick the prompts first.")
+        elif act == "archive":
+            at = bulk.archive(chosen, request.user)
+            extra = {"undo": at.isoformat()} if at else {}
+        elif act == "restore":
+            say_restored(request, (len(chosen), bulk.restore(chosen, request.user)))
+        elif act in ("tag", "untag"):
+            said(request, act, chosen)
+        elif act == "move":
+            count = bulk.move(chosen, request.user, request.POST.get("to", ""))
+            messages.info(request, f"Moved {plural(count)}. Includes and programs find them by their new names.")
+        else:
+            raise Http404
+    except bulk.NotDone as refusal:
+        messages.warning(request, str(refusal))
+    query = "&".join(part for part in (filters.query(), urlencode(extra)) if part)
+    return redirect(f"{reverse('prompts', kwargs={'team': request.team.slug})}?{query}".rstrip("?"))
+
+
+def picked(request: StudioRequest) -> list[Prompt]:
+    """The chosen prompts, archived ones too. One that is not the team's is not found, and then nothing happens."""
+    try:
+        ids = {UUID(value) for value in request.POST.getlist("prompt")}
+    except ValueError:
+        raise Http404 from None
+    if len(ids) > bulk.MOST:
+        raise bulk.NotDone(f"At most {bulk.MOST} prompts at once; {len(ids)} were chosen.")
+    found = list(Prompt.objects.filter(team=request.team, pk__in=ids).select_related("team").order_by("name"))
+    if len(found) != len(ids):
+        raise Http404
+    return found
+
+
+def taken_back(request: StudioRequest) -> tuple[int, list[str]]:
+    try:
+        at = datetime.fromisoformat(request.POST.get("at", ""))
+    except ValueError:
+        raise Http404 from None
+    found = list(bulk.put_away_at(request.team, at).select_related("team")[: bulk.MOST])
+    return len(found), bulk.restore(found, request.user)
+
+
+def say_restored(request: StudioRequest, done: tuple[int, list[str]]) -> None:
+    count, taken = done
+    if taken:
+        left = (
+            f" {', '.join(taken[:5])} stayed in the archive: the name is used by another prompt. Rename that one first."
+        )
+        messages.warning(request, f"Restored {plural(count - len(taken))}.{left}")
+    else:
+        messages.info(request, f"Restored {plural(count)}.")
+
+
+def said(request: StudioRequest, act: str, chosen: list[Prompt]) -> None:
+    tags = bulk.clean_tags(request.POST.get("tag", ""))
+    if not tags:
+        raise bulk.NotDone("Write a tag first; several are separated by commas.")
+    if act == "tag":
+        messages.info(request, f"Tagged {plural(bulk.tag(chosen, request.user, tags))} with {', '.join(tags)}.")
+    else:
+        messages.info(request, f"Took {', '.join(tags)} off {plural(bulk.tag(chosen, request.user, [], tags))}.")
+
+
+def plural(count: int) -> str:
+    return f"{count} prompt" if count == 1 else f"{count} prompts"
+
+
+def prompt_starters(request: StudioRequest) -> HttpResponse:
+    """Three prompts that work, for a team that has none."""
+    made = starters.add(request.membership)
+    messages.info(request, f"Added {plural(len(made))}. Open one and try it." if made else "They are already here.")
+    return redirect("prompts", team=request.team.slug)
