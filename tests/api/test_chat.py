@@ -27,7 +27,7 @@ HELLO = [{"role": "user", "content": "Hello"}]
 class Parrot:
     """Answers with the words it was taught. With `slow` set it says one word each time `go` is set."""
 
-    context_length, capacity = 100, 4
+    context_length, capacity, constrains = 100, 4, False
 
     def __init__(self) -> None:
         self.words = ["Bon", "jour", " à", " tous"]
