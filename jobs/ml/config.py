@@ -15,6 +15,8 @@ from typing import Any, Literal, Self
 
 MAX_LEARNING_RATE = 1.0
 MAX_RANK = 256
+MAX_SCHEMA = 20_000  # characters of JSON
+MAX_SCHEMA_DEPTH = 32
 
 # "all" is every linear layer of a decoder block; attention alone loses even at matched parameters
 # ("LoRA Without Regret", Thinking Machines 2025).
@@ -35,6 +37,28 @@ class ConfigError(ValueError):
 def check(name: str, value: float, low: float, high: float) -> None:
     if isinstance(value, bool) or not math.isfinite(value) or not low <= value <= high:
         raise ConfigError(name, f"{name} must be between {low:g} and {high:g}, not {value!r}.")
+
+
+def check_schema_size(schema: Any) -> None:
+    """Is `schema` an object that JSON can carry, of a size to work with? What it says is not looked at
+    (jobs/structured.py does that)."""
+    if not isinstance(schema, dict):
+        raise ConfigError("json_schema", "json_schema must be a JSON object.")
+    level: list[Any] = [schema]
+    for _ in range(MAX_SCHEMA_DEPTH):
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        level = [inner for inner in level if isinstance(inner, dict | list)]
+        if len(level) > MAX_SCHEMA:  # each takes two characters and more; a shared branch could be doubled for ever
+            break
+    if level:
+        raise ConfigError("json_schema", f"json_schema is nested deeper than {MAX_SCHEMA_DEPTH} levels, or too large.")
+    try:
+        text = json.dumps(schema, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except (TypeError, ValueError):
+        raise ConfigError("json_schema", "json_schema holds something that JSON cannot carry.") from None
+    if len(text) > MAX_SCHEMA:
+        raise ConfigError("json_schema", f"json_schema may have at most {MAX_SCHEMA:,} characters of JSON.")
 
 
 def refuse_unknown(cls: Any, values: dict[str, Any], what: str) -> None:
@@ -69,7 +93,7 @@ class SamplingParams:
     frequency_penalty: float = 0.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
-    json_schema: dict[str, Any] | None = None  # JSON Schema that the answer must follow, where the engine can see to it
+    json_schema: dict[str, Any] | None = field(default=None, hash=False)  # the answer is to be JSON by it
 
     def __post_init__(self) -> None:
         check("max_tokens", self.max_tokens, 1, 32_768)
@@ -83,6 +107,8 @@ class SamplingParams:
             check("seed", self.seed, 0, 2**32 - 1)
         if len(self.stop) > 4 or any(not s or len(s) > 200 for s in self.stop):
             raise ConfigError("stop", "stop takes at most 4 strings of 1 to 200 characters.")
+        if self.json_schema is not None:
+            check_schema_size(self.json_schema)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

@@ -75,6 +75,15 @@ class LanguageModel(models.Model):
         served: list[int | None] = [worker.facts.get("context", {}).get(self.key) for worker in workers]
         return min([self.context_length, *(tokens for tokens in served if tokens)])
 
+    def constrains(self) -> bool | None:
+        """Whether its engine keeps an answer to a JSON Schema while it is written; None while no worker has it open.
+        Answers are checked afterwards in any case."""
+        workers = Worker.objects.alive().filter(kind="infer")
+        known = [
+            worker.facts["constrains"][self.key] for worker in workers if self.key in worker.facts.get("constrains", {})
+        ]
+        return all(known) if known else None
+
     def prompt_tokens(self, messages: list[dict[str, str]]) -> int | None:
         """How many tokens this model reads before it answers; None where the tokenizer is on another server."""
         if self.kind != self.Kind.LOCAL:

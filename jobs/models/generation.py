@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.models.functions import Now
 
+from jobs import structured
 from jobs.ml.config import SamplingParams
-from jobs.models.lifecycle import Job, JobQuerySet
+from jobs.models.lifecycle import Job, JobQuerySet, State, storable
 from jobs.tasks import ring_on_commit
 
 if TYPE_CHECKING:
     from jobs.models.catalogue import Adapter, LanguageModel
+
+SCHEMA_SHOWN = 4000  # characters of a schema that a repair repeats to the model
 
 
 class GenerationQuerySet(JobQuerySet):
@@ -115,7 +119,8 @@ class Generation(Job):
     ) -> Generation:
         """A reply to queue, checked but not stored yet. `params` are fields of SamplingParams; `prefill` is what is
         already written of the answer, to go on from. A ConfigError names a parameter out of bounds."""
-        SamplingParams.from_dict(params)
+        if SamplingParams.from_dict(params).json_schema is not None:
+            structured.check_schema(params["json_schema"])
         return cls(
             team=team,
             author=author,
@@ -144,6 +149,60 @@ class Generation(Job):
             generation.queued_at = Now() + timedelta(microseconds=place)
         Generation.objects.bulk_create(requests, batch_size=500)
         ring_on_commit("infer")
+
+    @property
+    def schema(self) -> dict[str, Any] | None:
+        """The JSON Schema that its answer is to follow, if any."""
+        schema: dict[str, Any] | None = self.params.get("json_schema")
+        return schema
+
+    @property
+    def is_structured(self) -> bool | None:
+        """Whether its answer is JSON by its schema; None where none was asked for, or it has not answered in full."""
+        return None if self.schema is None or self.state != State.SUCCEEDED else not self.schema_problem
+
+    @property
+    def latest(self) -> Generation:
+        """The one whose answer counts: its repair where one was asked for, else itself. Lists read it without a query
+        each after `select_related("generation__repair")`."""
+        return getattr(self, "repair", None) or self
+
+    def check_answer(self, text: str, finish_reason: str) -> str:
+        """Why `text` is not JSON by the schema that was asked for; empty if it is, or none was."""
+        if self.schema is None:
+            return ""
+        cut_off_at = self.completion_tokens if finish_reason == "length" else 0
+        return storable(structured.check(text, self.schema, cut_off_at=cut_off_at).problem)
+
+    def conclude(self, state: State, **fields: Any) -> None:
+        """`finish`, and in the same transaction ask for the repair of an answer with a `schema_problem`."""
+        with transaction.atomic():
+            self.finish(state, **fields)
+            self.ask_repair()
+
+    def ask_repair(self) -> Generation | None:
+        """Ask once more for an answer that is not JSON by its schema, telling the model what is wrong. One repair and no
+        more; none for programs, which get what was generated and decide for themselves."""
+        if not self.schema_problem or self.repairs_id or self.purpose == self.Purpose.API:
+            return None
+        schema = json.dumps(self.schema, ensure_ascii=False)
+        what = f"This is not the JSON that was asked for. {self.schema_problem}"
+        by = f" It must follow this JSON Schema: {schema}" if len(schema) <= SCHEMA_SHOWN else ""
+        repair = Generation.objects.create(
+            team_id=self.team_id, author_id=self.author_id, purpose=self.purpose, model_id=self.model_id,
+            adapter_id=self.adapter_id, prompt_version_id=self.prompt_version_id, params=self.params, repairs=self,
+            messages=[
+                *self.messages,
+                {"role": "assistant", "content": self.text},
+                {"role": "user", "content": f"{what} Answer again, with the JSON and nothing else.{by}"},
+            ],
+        )  # fmt: skip
+        ring_on_commit("infer")
+        return repair
+
+    def request_cancel(self) -> bool:
+        """Stop it, or the repair of it that is under way."""
+        return super().request_cancel() or (self.latest is not self and self.latest.request_cancel())
 
     @staticmethod
     def params_in(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field
 from jobs.ml.config import ConfigError, SamplingParams
 from jobs.models import Generation, Worker
 from jobs.openai import replies
+from jobs.openai.formats import schema_asked
 from jobs.openai.models import find_model
 from jobs.openai.shapes import Text
 from llmstudio.http import StudioRequest
@@ -110,13 +111,6 @@ def _refuse_unsupported(body: ChatRequest) -> None:
             raise Refused(400, f"{name} is not supported by this server.", param=name, code="unsupported_parameter")
     if body.modalities not in (None, ["text"]):
         raise Refused(400, "These models answer in text only.", param="modalities", code="unsupported_value")
-    if body.response_format and body.response_format.get("type") != "text":
-        raise Refused(
-            400,
-            "Only the response format text is supported by this server.",
-            param="response_format",
-            code="unsupported_value",
-        )
     if sum(len(message.content) for message in body.messages) > MAX_CHARACTERS:
         raise Refused(
             400,
@@ -133,6 +127,7 @@ def _sampling(body: ChatRequest) -> dict[str, Any]:
     given = {
         "max_tokens": DEFAULT_MAX_TOKENS if limit is None else limit,
         "seed": None if body.seed is None else body.seed % 2**32,
+        "json_schema": schema_asked(body.response_format),
         **{name: getattr(body, name) for name in GIVEN_AS_THEY_ARE},
     }
     params = {name: value for name, value in given.items() if value is not None and value != []}

@@ -123,9 +123,12 @@ class InferRunner:
 
     def _end(self, reply: Reply, ending: Ending) -> None:
         generation = reply.generation
+        state = STATES.get(ending.finish_reason, State.FAILED)
+        answered = state == State.SUCCEEDED
         try:
-            generation.finish(
-                STATES.get(ending.finish_reason, State.FAILED),
+            generation.conclude(
+                state,
+                schema_problem=generation.check_answer(generation.text, ending.finish_reason) if answered else "",
                 cause=ending.cause,
                 message=ending.message,
                 finish_reason=ending.finish_reason,
@@ -142,6 +145,8 @@ class InferRunner:
         else:
             self.log.close(generation)
             notices.changed(generation.team_id, "generation", generation.pk, generation.sequence_number)
+            if generation.repairs_id:  # pages show it in the place of the answer that it repairs
+                notices.changed(generation.team_id, "generation", generation.repairs_id, generation.sequence_number)
         self._forget(reply)
         bell.ring("infer")  # there is room for another
 

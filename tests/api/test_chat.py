@@ -27,7 +27,7 @@ HELLO = [{"role": "user", "content": "Hello"}]
 class Parrot:
     """Answers with the words it was taught. With `slow` set it says one word each time `go` is set."""
 
-    context_length, capacity = 100, 4
+    context_length, capacity, constrains = 100, 4, False
 
     def __init__(self) -> None:
         self.words = ["Bon", "jour", " à", " tous"]
@@ -212,6 +212,32 @@ async def test_several_choices_whole_and_streamed(ask: Any, parrot: Parrot) -> N
     assert (texts, ends) == (["Bonjour à tous"] * 2, ["stop"] * 2)
 
 
+def json_schema(schema: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
+
+
+@pytest.mark.parametrize(
+    ("response_format", "schema"),
+    [
+        ({"type": "text"}, None),
+        ({"type": "json_object"}, {"type": "object"}),
+        (json_schema({"enum": ["red", "blue"]}), {"enum": ["red", "blue"]}),
+        ({"type": "json_schema", "json_schema": {"name": "any"}}, {"type": "object"}),
+    ],
+)
+async def test_json_is_asked_of_the_engine(ask: Any, parrot: Parrot, response_format: Any, schema: Any) -> None:
+    answer = await ask(response_format=response_format)
+    assert answer.status_code == 200
+    assert parrot.asked[0].sampling.json_schema == schema
+
+
+async def test_a_program_gets_what_was_generated_and_no_hidden_second_try(ask: Any, parrot: Parrot) -> None:
+    answer = (await ask(response_format=json_schema({"enum": ["red", "blue"]}))).json()
+    assert answer["choices"][0]["message"]["content"] == "Bonjour à tous"
+    generation = await Generation.objects.aget()
+    assert "not JSON" in generation.schema_problem
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_conversation_that_does_not_fit_is_a_plain_400(ask: Any, stream: bool) -> None:
     answer = await ask(messages=[{"role": "user", "content": "word " * 200}], stream=stream)
@@ -296,7 +322,16 @@ async def test_a_client_that_leaves_stops_the_model(parrot: Parrot, keys: dict[s
         ({"n": 0}, "n"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
         ({"logprobs": True}, "logprobs"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema.name"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a b"}}},
+            "response_format.json_schema.name",
+        ),
+        ({"response_format": json_schema([])}, "response_format.json_schema.schema"),
+        ({"response_format": json_schema({"type": "banana"})}, "response_format.json_schema.schema"),
+        ({"response_format": json_schema({"$ref": "http://x.com/y"})}, "response_format.json_schema.schema"),
+        ({"response_format": json_schema({"enum": ["x" * 20_000]})}, "response_format.json_schema.schema"),
         ({"modalities": ["text", "audio"]}, "modalities"),
     ],
 )

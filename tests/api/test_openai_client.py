@@ -9,9 +9,10 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import openai
+import pydantic
 import pytest
 
 from tests.stack import Stack
@@ -108,6 +109,70 @@ def test_a_stop_string_ends_the_answer(client: openai.OpenAI) -> None:
     counting: Any = [{"role": "user", "content": "Count: one, two, three, four, five"}]
     answer = client.chat.completions.create(model=MODEL, messages=counting, temperature=0, max_tokens=40, stop=[","])
     assert "," not in (answer.choices[0].message.content or "")
+
+
+class Town(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    name: Literal["Oslo", "Rome"]
+    people: Annotated[int, pydantic.Field(ge=1, le=99)]
+    colours: Annotated[list[Literal["red", "blue"]], pydantic.Field(max_length=2)]
+
+
+def test_an_answer_by_a_schema_is_json_by_it_whole_streamed_and_parsed(client: openai.OpenAI) -> None:
+    """The real model, 135M small: it would not get there by itself."""
+    asked: Any = {
+        "model": MODEL, "messages": [{"role": "user", "content": "Describe a town."}], "temperature": 0,
+        "max_tokens": 80,
+    }  # fmt: skip
+    schema: Any = {"type": "json_schema", "json_schema": {"name": "town", "schema": Town.model_json_schema()}}
+    whole = client.chat.completions.create(**asked, response_format=schema).choices[0]
+    town = Town.model_validate_json(whole.message.content or "")
+    assert whole.finish_reason == "stop"
+    stream = client.chat.completions.create(**asked, response_format=schema, stream=True)
+    pieces = [chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices]
+    assert len(pieces) > 3 and "".join(pieces) == whole.message.content
+    parsed = client.chat.completions.parse(**asked, response_format=Town)
+    assert parsed.choices[0].message.parsed == town
+    anything = client.chat.completions.create(**asked, response_format={"type": "json_object"}).choices[0]
+    assert (anything.message.content or "").startswith("{")
+
+
+def test_a_schema_that_cannot_be_used_is_named(client: openai.OpenAI) -> None:
+    bad: Any = {"type": "json_schema", "json_schema": {"name": "bad", "schema": {"$ref": "https://example.com/s"}}}
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(model=MODEL, messages=QUESTION, response_format=bad)
+    assert (caught.value.code, caught.value.param) == ("invalid_json_schema", "response_format.json_schema.schema")
+
+
+REPAIRED = """
+from jobs.models import Generation, LanguageModel
+from workspace.models import User
+import json, time
+alice = User.objects.get(email="alice@example.com")
+asked = Generation.ask(
+    team=alice.memberships.first().team, author=alice, purpose="cell", adapter=None,
+    model=LanguageModel.objects.get(key="smollm2-135m-instruct"),
+    messages=[{"role": "user", "content": "Say JSON."}], prefill='{"a":',
+    params={"temperature": 0, "max_tokens": 24, "json_schema": {"enum": [{"a": "blue"}]}},
+)
+deadline = time.monotonic() + 60
+while time.monotonic() < deadline:
+    now = Generation.objects.get(pk=asked.pk)
+    if now.is_final and now.latest.is_final:
+        break
+    time.sleep(0.1)
+print(json.dumps([now.is_structured, now.schema_problem, now.latest != now, now.latest.text, now.latest.is_structured]))
+"""
+
+
+def test_the_worker_repairs_a_wrong_answer_once(studio: Stack) -> None:
+    """A continued answer is not constrained, so this one goes wrong; its repair begins anew, and is."""
+    good, problem, repaired, text, after = json.loads(
+        studio.manage("shell", "-v", "0", "-c", REPAIRED).splitlines()[-1]
+    )
+    assert (good, repaired, after) == (False, True, True) and problem
+    assert json.loads(text) == {"a": "blue"}
 
 
 def test_errors_are_the_clients_own(client: openai.OpenAI, studio: Stack) -> None:

@@ -27,6 +27,7 @@ class Engine:
 
     capacity = 3
     context_length = 100
+    constrains = True
 
     def __init__(self):
         self.requests, self.cancelled, self.loaded, self.closed = {}, [], [], False
@@ -302,4 +303,5 @@ def test_when_the_worker_goes_it_ends_what_it_can_and_marks_the_rest(runner, ope
 def test_facts_say_what_is_open(runner, opened, ask):
     until(runner, submitted(opened, ask()))
     facts = SimpleNamespace(**runner.facts())
+    assert facts.constrains == {"one": True}
     assert (facts.models, facts.engine, facts.capacity, facts.in_flight) == (["one"], "llama", 3, 1)

@@ -23,6 +23,8 @@ class OpenAIServer:
         self.adapters: set[str] = set()
         self.queues: dict[str, tuple[asyncio.AbstractEventLoop, asyncio.Queue[Delta]]] = {}
         self.cancelled: list[str] = []
+        self.formats: list[object] = []  # what was asked for as response_format, also when it was refused
+        self.takes_schemas: bool | str = True  # False: none; "loose": none that is strict
         threading.Thread(target=self._pump, daemon=True).start()
         self.server = uvicorn.Server(
             uvicorn.Config(self.app, port=0, log_level="error", lifespan="off", ws="none", interface="asgi3")
@@ -86,7 +88,15 @@ class OpenAIServer:
         if call.get("continue_final_message"):
             prefill, messages = messages[-1]["content"], messages[:-1]
         names = ("max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "repetition_penalty")
-        sampling = SamplingParams.from_dict({name: call[name] for name in names if name in call})
+        given = {name: call[name] for name in names if name in call}
+        if asked := call.get("response_format"):
+            self.formats.append(asked)
+            strict = asked["json_schema"]["strict"]
+            if not self.takes_schemas or (strict and self.takes_schemas == "loose"):
+                await answer(400, {"error": {"message": "response_format is not supported"}})
+                return
+            given["json_schema"] = asked["json_schema"]["schema"]
+        sampling = SamplingParams.from_dict(given)
         adapter = None if call["model"] == "base" else call["model"]
         request = Request(uuid.uuid4().hex, messages, adapter, sampling, prefill)
         deltas: asyncio.Queue[Delta] = asyncio.Queue()

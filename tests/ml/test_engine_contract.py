@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from jobs.ml.engines.base import AdapterRef, ContextOverflow, Engine, Request, UnknownAdapter
 from jobs.ml.template import TemplateMismatch
@@ -191,6 +193,50 @@ def test_a_prefill_is_continued_not_repeated(chat: Listener) -> None:
     whole = chat.ask(COUNT, max_tokens=24).text
     begun = whole[: whole.index("3. 3")]
     assert chat.ask(COUNT, prefill=begun, max_tokens=4).text.startswith("3. 3")
+
+
+def town(*names: str) -> dict:
+    """Towns by one of these names, with a number of people that ends."""
+    people = {"type": "integer", "minimum": 1, "maximum": 99}
+    return {
+        "type": "object",
+        "properties": {"town": {"enum": list(names)}, "people": people, "tags": {"type": "array", "maxItems": 2,
+                       "items": {"type": "string", "pattern": "^[a-z]{1,5}$"}}},
+        "required": ["town", "people", "tags"],
+        "additionalProperties": False,
+    }  # fmt: skip
+
+
+def test_where_an_engine_constrains_an_answer_is_json_by_its_schema(chat: Listener) -> None:
+    schemas = {
+        "a": town("Paris"),
+        "b": {"type": "array", "items": {"enum": ["red", "blue"]}, "minItems": 2, "maxItems": 3},
+    }
+    greedy = {name: chat.submit(STORY, json_schema=schema, max_tokens=60) for name, schema in schemas.items()}
+    plain = chat.submit(STORY)
+    drawn = chat.submit(STORY, json_schema=town("Rome", "Oslo"), max_tokens=60, temperature=1.5, seed=3)
+    chat.wait(plain, drawn, *greedy.values())
+    assert plain.text == chat.ask(STORY).text  # nobody else's schema is in it
+    if not chat.engine.constrains:
+        assert greedy["a"].text == chat.ask(STORY, max_tokens=60).text
+        return
+    answers = [(greedy["a"], schemas["a"]), (greedy["b"], schemas["b"]), (drawn, town("Rome", "Oslo"))]
+    for reply, schema in answers:
+        assert reply.last.finish_reason == "stop"
+        Draft202012Validator(schema).validate(json.loads(reply.text))
+
+
+def test_a_schema_that_the_engine_cannot_keep_to_harms_nobody(chat: Listener) -> None:
+    endless, strange = {"$ref": "#"}, {"type": "string", "pattern": "^(?=a)b$"}
+    replies = [chat.submit(STORY, json_schema=schema, max_tokens=4) for schema in (endless, strange)]
+    chat.wait(*replies)
+    assert all(reply.last.finish_reason in ("stop", "length") for reply in replies)
+    assert chat.ask(STORY).text
+
+
+def test_a_continued_answer_goes_on_whatever_its_schema(chat: Listener) -> None:
+    begun = '{"town": "Pa'
+    assert chat.ask(STORY, prefill=begun, json_schema=town("Paris")).text == chat.ask(STORY, prefill=begun).text
 
 
 def test_a_conversation_too_long_is_refused_with_its_numbers(chat: Listener, kind: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import socket
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from jobs.ml.base_model import ModelMissing
-from jobs.ml.config import SamplingParams
+from jobs.ml.config import ConfigError, SamplingParams
 from jobs.ml.engines.base import AdapterRef
 from jobs.ml.engines.local import check_adapter
 from jobs.ml.engines.open import choose, open_engine
@@ -207,6 +208,33 @@ def test_an_adapter_of_another_base_is_refused(base_dir: Path, tmp_path: Path) -
         check_adapter(AdapterRef("mine", tmp_path), base_dir)
 
 
+# --- JSON Schemas in sampling parameters ---
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        ([1], "must be a JSON object"),
+        ({"a": {1}}, "JSON cannot carry"),
+        ({"a": float("nan")}, "JSON cannot carry"),
+        ({"a": "\ud800"}, "JSON cannot carry"),
+        ({"a": "x" * 20_000}, "at most 20,000 characters"),
+        (functools.reduce(lambda inner, _: {"not": inner}, range(33), {}), "nested deeper"),
+        (functools.reduce(lambda inner, _: {"l": inner, "r": inner}, range(31), {"a": 1}), "too large"),
+    ],
+)
+def test_a_schema_that_is_no_json_or_too_large_is_refused_by_name(schema: object, says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as raised:
+        SamplingParams.from_dict({"json_schema": schema})
+    assert raised.value.field == "json_schema"
+
+
+def test_sampling_with_a_schema_is_still_a_value() -> None:
+    one, same, other = (SamplingParams(json_schema={"type": kind}) for kind in ("object", "object", "array"))
+    assert one == same != other
+    assert hash(one) == hash(same)
+
+
 # --- remote ---
 
 
@@ -239,6 +267,25 @@ def test_remote_errors_are_sentences(base_dir: Path) -> None:
         server.close()
 
 
+@pytest.mark.parametrize(("takes", "asked", "kept"), [("loose", [True, False], True), (False, [True, False], False)])
+def test_a_server_is_asked_for_json_as_strictly_as_it_lets_itself_be(
+    base_dir: Path, takes: str | bool, asked: list[bool], kept: bool
+) -> None:
+    from .openai_server import OpenAIServer
+
+    server = OpenAIServer(open_engine("llama", base_dir, threads=1))
+    server.takes_schemas = takes
+    engine = open_engine("remote", server.url, model="base", api_key="sk-test")
+    try:
+        reply = Listener(engine).ask("Name a colour.", json_schema={"enum": ["blue"]}, max_tokens=6)
+        assert [answer_format["json_schema"]["strict"] for answer_format in server.formats] == asked
+        assert reply.last.finish_reason in ("stop", "length")
+        assert (reply.text == '"blue"') == kept == engine.constrains
+    finally:
+        engine.close()
+        server.close()
+
+
 def test_remote_speaks_to_llama_cpps_own_server(base_dir: Path) -> None:
     """An implementation that is not ours: streams, counts, continues a prefill, and stops when the client goes."""
     import xllamacpp
@@ -256,6 +303,7 @@ def test_remote_speaks_to_llama_cpps_own_server(base_dir: Path) -> None:
     assert (reply.last.finish_reason, reply.last.completion_tokens) == ("length", 24)
     begun = reply.text[: reply.text.index("3. 3")]
     assert chat.ask("Count from 1 to 20.", prefill=begun, max_tokens=4).text.startswith("3. 3")
+    assert chat.ask("Name a colour.", json_schema={"enum": ["blue"]}, max_tokens=9).text.strip() == '"blue"'
     long = chat.submit(STORY, max_tokens=1500)
     assert long.started.wait(60)
     engine.cancel(long.id)

@@ -40,7 +40,8 @@ class AdapterRef:
 
 @dataclass(frozen=True)
 class Request:
-    """One reply to make. `prefill` is the part of the answer already written: the engine continues it and yields only
+    """One reply to make. A schema in `sampling` is followed where the engine `constrains`; whoever asked checks the
+    answer in any case. `prefill` is the part of the answer already written: the engine continues it and yields only
     what is new. `adapter` names a loaded adapter, or None for the bare base."""
 
     id: str
@@ -69,6 +70,9 @@ class Engine(Protocol):
 
     context_length: int
     capacity: int  # how many requests make sense in flight at once
+    constrains: (
+        bool  # decoding keeps to a request's JSON Schema (but for a continued answer); else it is only asked for
+    )
 
     def submit(self, request: Request) -> None:
         """Queue a request. Raises ContextOverflow or UnknownAdapter at once."""

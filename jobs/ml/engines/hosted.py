@@ -95,6 +95,8 @@ class Seat:
 class HostedEngine(ABC):
     """Everything of `base.Engine` except making tokens. Subclasses say how to read a request and how to open a host."""
 
+    constrains = False
+
     def __init__(self, *, context_length: int, capacity: int, hosts: int, cache_tokens: int = sys.maxsize) -> None:
         self.context_length = context_length
         self.capacity = capacity

@@ -8,6 +8,7 @@ Who may name a URL, and where keys are kept, is the caller's business.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 from collections.abc import Coroutine
@@ -22,6 +23,8 @@ from jobs.ml.config import SamplingParams
 from jobs.ml.engines.base import AdapterRef, FinishReason, Request
 from jobs.ml.engines.hosted import Host, HostedEngine, Job, RequestFailed, Say
 
+log = logging.getLogger(__name__)
+
 CONNECT_SECONDS = 10
 SILENCE_SECONDS = 120  # between two pieces of an answer, or before the first: a long prompt takes its time
 
@@ -29,6 +32,8 @@ T = TypeVar("T")
 
 
 class RemoteEngine(HostedEngine):
+    constrains = True  # until the server refuses a schema
+
     def __init__(
         self, base_url: str, model: str, *, api_key: str = "", context_length: int = 8192, capacity: int = 32
     ) -> None:
@@ -111,8 +116,7 @@ class RemoteHost(Host):
 
     async def _stream(self, job: Job, say: Say) -> FinishReason:
         reason: FinishReason | None = None
-        call = {"model": self._model, **body(job.request), "stream": True, "stream_options": {"include_usage": True}}
-        async with await self._client.chat.completions.create(**call) as chunks:
+        async with await self._ask(job.request) as chunks:
             async for chunk in chunks:
                 for choice in chunk.choices:
                     job.completion_tokens += 1
@@ -125,6 +129,40 @@ class RemoteHost(Host):
         if reason is None:
             raise RequestFailed(f"The server {self._engine.where} broke off in the middle of the answer. Try again.")
         return reason
+
+    async def _ask(self, request: Request) -> Any:
+        """The server's stream. A schema is sent as strict as the server takes it; a server that takes none is asked
+        without."""
+        call: dict[str, Any] = {
+            "model": self._model,
+            **body(request),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        refusal: Exception | None = None
+        for answer_format in formats(request):
+            try:
+                stream = await self._client.chat.completions.create(**{**call, "response_format": answer_format})
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                refusal = error
+            else:
+                self._engine.constrains = True
+                return stream
+        stream = await self._client.chat.completions.create(**call)  # raises what is wrong apart from the schema
+        if refusal is not None:
+            self._engine.constrains = False
+            log.info("The server %s takes no JSON Schema: %s", self._engine.where, _said(refusal))
+        return stream
+
+
+def formats(request: Request) -> list[dict[str, Any]]:
+    """Ways to ask for JSON by the request's schema, the one that binds most first. Strict is a subset of JSON Schema
+    with OpenAI; vLLM and llama-server constrain in either case. A continued answer cannot begin at the beginning."""
+    schema = request.sampling.json_schema
+    if schema is None or request.prefill:
+        return []
+    named = {"name": "answer", "schema": schema}
+    return [{"type": "json_schema", "json_schema": {**named, "strict": strict}} for strict in (True, False)]
 
 
 def body(request: Request) -> dict[str, Any]:
