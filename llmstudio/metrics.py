@@ -16,10 +16,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from jobs.models import FineTune, Generation, Import, State, Worker
+from jobs.models import FineTune, Generation, Import, Mail, State, Worker
 from jobs.models.lifecycle import ACTIVE
 
-JOBS = {"generation": Generation, "fine_tune": FineTune, "import": Import}
+JOBS = {"generation": Generation, "fine_tune": FineTune, "import": Import, "mail": Mail}
 
 
 class Database(Collector):

@@ -91,6 +91,17 @@ ROUTES: dict[str, dict[str, int]] = {
     "grids": {"GET": VIEWER},
     "grid": {"GET": VIEWER},
     # together: comments, notifications, activity
+    "people": {"GET": VIEWER},
+    "comments": {"GET": VIEWER, "POST": ANNOTATOR},
+    "comment_counts": {"GET": VIEWER},
+    "comment": {"GET": VIEWER},
+    "comment_edit": {"POST": ANNOTATOR},  # one's own
+    "comment_delete": {"POST": ANNOTATOR},  # one's own; an admin everyone's
+    "comment_resolve": {"POST": ANNOTATOR},
+    "notices": {"GET": VIEWER},
+    "notices_count": {"GET": VIEWER},
+    "notices_read": {"POST": VIEWER},
+    "notice": {"GET": VIEWER},
     # in and out: the library's acts, import and export of prompts
     "prompts_act": {"POST": EDITOR},
     "prompt_starters": {"POST": EDITOR},

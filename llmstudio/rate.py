@@ -1,4 +1,4 @@
-"""How many requests an API key may make in a minute. Counted in Redis; while that is away nobody is turned down."""
+"""How many requests an API key, or acts a person, may make in a minute. Counted in Redis; while that is away nobody is turned down."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 log = logging.getLogger(__name__)
 
 
-def seconds_to_wait(name: str) -> int:
-    """Count one request of `name`: 0 if it is within this minute's number, else the seconds until the next minute."""
+def seconds_to_wait(name: str, most: int | None = None) -> int:
+    """Count one request of `name`: 0 if it is within this minute's number (an API key's by default), else the seconds until the next minute."""
     now = time.time()
     counter = f"rate:{name}:{int(now // 60)}"
     try:
@@ -22,4 +22,4 @@ def seconds_to_wait(name: str) -> int:
     except (RedisError, OSError, ValueError) as error:  # ValueError: the counter vanished, so Redis was emptied
         log.warning("A request was not counted: %s", error)
         return 0
-    return 0 if count <= settings.STUDIO_API_RATE else 60 - int(now % 60)
+    return 0 if count <= (most or settings.STUDIO_API_RATE) else 60 - int(now % 60)

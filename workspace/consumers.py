@@ -312,6 +312,8 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
     async def changed(self, event: Frame) -> None:
         if event["object"] == f"member:{self.user.pk}" and await self.membership() is None:
             return await self.close(REMOVED)
+        if event["object"].startswith("bell:") and event["object"] != f"bell:{self.user.pk}":
+            return None  # a bell rings for its owner alone
         await self.out("changed", object=event["object"], version=event["version"])
         return None
 

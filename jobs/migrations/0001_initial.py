@@ -362,6 +362,7 @@ class Migration(migrations.Migration):
                 ("to", models.EmailField(max_length=254)),
                 ("subject", models.CharField(max_length=200)),
                 ("body", models.TextField()),
+                ("not_before", models.DateTimeField(null=True)),
             ],
         ),
         migrations.CreateModel(

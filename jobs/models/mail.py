@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from django.db import models
+from datetime import timedelta
+from typing import Self
 
-from jobs.models.lifecycle import Job, JobQuerySet
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from jobs.models.lifecycle import Job, JobQuerySet, State
 from jobs.tasks import ring_on_commit
+
+
+class MailQuerySet(JobQuerySet):
+    def claimable(self) -> Self:
+        """Those whose time has come: one that could not be delivered waits before the next try."""
+        return super().claimable().filter(Q(not_before=None) | Q(not_before__lte=Now()))
+
+    def sent_long_ago(self) -> Self:
+        return self.filter(state=State.SUCCEEDED, finished_at__lt=Now() - Mail.KEPT)
 
 
 class Mail(Job):
     """One message to one address."""
 
+    WAITS = (timedelta(minutes=1), timedelta(minutes=10))  # before the second and the third try
+    KEPT = timedelta(days=7)  # after it was sent
+
     to = models.EmailField()
     subject = models.CharField(max_length=200)
     body = models.TextField()
+    not_before = models.DateTimeField(null=True)
 
-    objects = JobQuerySet.as_manager()
+    objects = MailQuerySet.as_manager()
 
     class Meta:
         indexes = [models.Index(fields=["queued_at"], condition=models.Q(state="queued"), name="mail_queue")]

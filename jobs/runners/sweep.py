@@ -18,7 +18,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models.functions import Now
 
 from jobs import notices
-from jobs.models import Cause, FineTune, Generation, Import, Job, RunEvent, State, Worker
+from jobs.models import Cause, FineTune, Generation, Import, Job, Mail, RunEvent, State, Worker
 from jobs.tasks import Kind, ring_on_commit
 from jobs.tokenlog import TokenLog
 
@@ -27,10 +27,11 @@ log = logging.getLogger(__name__)
 LOCK = 0x5354_5544  # "STUD"
 UNHEARD = timedelta(seconds=5)
 FORGOTTEN = timedelta(days=1)
-KINDS: dict[type[Job], tuple[Kind, str]] = {
+KINDS: dict[type[Job], tuple[Kind, str]] = {  # who does it, and as what the team hears of it (mail: not at all)
     Generation: ("infer", "generation"),
     FineTune: ("train", "run"),
     Import: ("default", "import"),
+    Mail: ("default", ""),
 }
 
 
@@ -71,7 +72,8 @@ class Sweeper:
                 _queue_again(job)
             else:
                 job.finish(State.FAILED, cause=Cause.LOST, message=LOST[model])
-            notices.changed(job.team_id, KINDS[model][1], job.pk)
+            if kind := KINDS[model][1]:
+                notices.changed(job.team_id, kind, job.pk)
 
     def _end_reply(self, generation: Generation) -> None:
         """A reply is not redone: it keeps every word that anyone has seen, and a person may have it continued."""
@@ -116,4 +118,5 @@ LOST: dict[type[Job], str] = {
         "The machine may be short of memory: try a smaller batch or a shorter maximum length, then start it again."
     ),
     Import: "The worker that read this file stopped three times. Nothing was imported; try again.",
+    Mail: "The worker that sent this mail stopped three times. It may not have arrived.",
 }

@@ -28,7 +28,7 @@ STOP_SECONDS = 18.0  # less than a supervisor waits for us
 
 
 class Runner(Protocol):
-    """What a worker does, all in one thread. `look` claims and does what there is to do, and returns soon once the
+    """What a worker does, in one thread (SideBySide: each of several in its own). `look` claims and does what there is to do, and returns soon once the
     worker is stopping; `pause` is how long to wait for the bell before the next look; `stop` comes last."""
 
     @property
@@ -54,8 +54,10 @@ def runner_for(kind: str, name: str, stopping: threading.Event) -> Runner:
             return TrainRunner(name, stopping)
         case "default":
             from jobs.runners.imports import ImportRunner
+            from jobs.runners.mail import MailRunner
+            from jobs.runners.side_by_side import SideBySide
 
-            return ImportRunner(name, stopping)
+            return SideBySide(ImportRunner(name, stopping), MailRunner(name, stopping))
     raise ValueError(f"STUDIO_WORKER is {kind!r}; it must be infer, train or default.")
 
 

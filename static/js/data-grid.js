@@ -20,7 +20,7 @@ class DataGrid extends HTMLElement {
     }
     this.addEventListener("click", (event) => {
       const row = event.target.closest("tr[data-position]");
-      if (row && !getSelection().toString()) this.open(Number(row.dataset.position));
+      if (row && !event.target.closest("[data-comments]") && !getSelection().toString()) this.open(Number(row.dataset.position));
     });
     this.dialog.onclick = (event) => {
       const step = event.target.closest("[data-step]");
@@ -42,7 +42,7 @@ class DataGrid extends HTMLElement {
   space(body) {
     const row = document.createElement("tr");
     const cell = document.createElement("td");
-    cell.colSpan = 4;
+    cell.colSpan = 5;
     cell.className = "grid-space";
     cell.style.height = `${body.dataset.height}px`;
     row.append(cell);

@@ -9,7 +9,19 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from jobs.ml.config import TrainConfig
 from jobs.models import Adapter, Dataset, FineTune, Import, LanguageModel, StoredFile
-from workspace.models import ApiKey, Chat, ExampleSet, Grid, Invitation, Prompt, Role, Team, User
+from workspace.models import (
+    ApiKey,
+    Chat,
+    Comment,
+    ExampleSet,
+    Grid,
+    Invitation,
+    Notification,
+    Prompt,
+    Role,
+    Team,
+    User,
+)
 
 
 @pytest.fixture
@@ -38,10 +50,15 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
     prompt = Prompt.start(name="Theirs", messages=[{"role": "user", "content": "Secret"}], **mine)
     examples = ExampleSet.start(name="Theirs", **mine)
     grid = Grid.objects.create(name="Theirs", **mine)
+    comment = Comment.objects.create(kind="row", object_id=str(dataset.rows.get().pk), text="Secret", **mine)
+    notice = Notification.objects.create(
+        team=other_team, user=charlie, actor=charlie, reason="mention", text="Secret", url="/"
+    )
     key, _ = ApiKey.issue(team=other_team, user=charlie, name="theirs")
     return {
         "adapter": adapter,
         "chat": chat,
+        "comment": comment,
         "dataset": dataset,
         "set": examples,
         "file": file,
@@ -52,6 +69,7 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
         "key": key,
         "member": other_team.memberships.get(),
         "model": model,
+        "notice": notice,
         "prompt": prompt,
     }
 
@@ -59,7 +77,8 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
 @pytest.fixture
 def foreign(theirs: dict[str, Any]) -> dict[str, Any]:
     """The parameters of a page's address -> the ids of charlie's objects."""
-    return {f"{kind}_id": thing.pk for kind, thing in theirs.items()} | {"position": 0, "number": 1}
+    talked_about = {"kind": "row", "object_id": theirs["comment"].object_id}
+    return {f"{kind}_id": thing.pk for kind, thing in theirs.items()} | {"position": 0, "number": 1} | talked_about
 
 
 @pytest.fixture

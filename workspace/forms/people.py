@@ -75,8 +75,9 @@ class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]
 class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = User
-        fields = ["name"]
-        labels = {"name": "Your name"}
+        fields = ["name", "mail_me"]
+        labels = {"name": "Your name", "mail_me": "Mail me about mentions, answers and reviews"}
+        help_texts = {"mail_me": "The bell tells you in any case."}
         widgets = {"name": forms.TextInput(attrs={"autocomplete": "name"})}
 
 

@@ -59,6 +59,7 @@ class Migration(migrations.Migration):
                 ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ("email", models.EmailField(max_length=254, unique=True)),
                 ("name", models.CharField(blank=True, max_length=80)),
+                ("mail_me", models.BooleanField(default=True, help_text="Mail about mentions, answers and reviews.")),
                 (
                     "groups",
                     models.ManyToManyField(
@@ -149,6 +150,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("object_id", models.CharField(max_length=64)),
+                (
+                    "part",
+                    models.PositiveSmallIntegerField(help_text="Which message of a prompt version, from 0.", null=True),
+                ),
                 ("text", models.TextField(max_length=10000)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("edited_at", models.DateTimeField(null=True)),

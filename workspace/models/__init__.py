@@ -3,7 +3,7 @@
 from workspace.models.activity import Activity
 from workspace.models.attachments import Attachment
 from workspace.models.chats import Chat
-from workspace.models.comments import Comment, Notification
+from workspace.models.comments import Comment, CommentRefused
 from workspace.models.examples import Example, ExampleRating, ExampleSet, ExampleSetVersion
 from workspace.models.feedback import Feedback
 from workspace.models.grids import Grid, GridCell, GridColumn, GridInput, GridRefused, GridVote
@@ -11,6 +11,7 @@ from workspace.models.invitations import Invitation
 from workspace.models.keys import ApiKey
 from workspace.models.labels import LabelMove, LabelRefused, PromptLabel, PromptReview, ProtectedLabel
 from workspace.models.messages import Message, Turn
+from workspace.models.notifications import Notification
 from workspace.models.people import Membership, NotPossible, Role, Team, User
 from workspace.models.prompts import Prompt, PromptAlias, PromptVersion, Rendered, Stale
 
@@ -20,6 +21,7 @@ __all__ = [
     "Attachment",
     "Chat",
     "Comment",
+    "CommentRefused",
     "Example",
     "ExampleRating",
     "ExampleSet",

@@ -35,8 +35,9 @@ class Activity(models.Model):
         return f"{self.actor} {self.verb} {self.name}"
 
     @classmethod
-    def record(cls, team_id: Any, actor: User, verb: str, thing: Any, *, note: str = "") -> None:
-        """Record what `actor` did to `thing`, in the caller's transaction."""
+    def record(cls, team_id: Any, actor: User, verb: str, thing: Any, *, note: str = "", url: str = "") -> None:
+        """Record what `actor` did to `thing`, in the caller's transaction. `url` leads to the very place, if the thing's
+        own page does not."""
         cls.objects.create(
             team_id=team_id,
             actor=actor,
@@ -44,6 +45,6 @@ class Activity(models.Model):
             kind=thing._meta.model_name,
             object_id=str(thing.pk),
             name=str(thing)[:200],
-            url=thing.get_absolute_url()[:300],
+            url=(url or thing.get_absolute_url())[:300],
             note=note[:300],
         )

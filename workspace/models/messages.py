@@ -73,6 +73,10 @@ class Turn:
     following: uuid.UUID | None
 
     @property
+    def pk(self) -> uuid.UUID:
+        return self.message.pk
+
+    @property
     def stamp(self) -> str:
         """Changes when what the page shows of it changes, other than by streaming."""
         reply = self.message.generation

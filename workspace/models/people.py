@@ -40,6 +40,7 @@ class User(AbstractUser):
     first_name = last_name = None  # type: ignore[assignment]
     email = models.EmailField(unique=True)
     name = models.CharField(max_length=80, blank=True)
+    mail_me = models.BooleanField(default=True, help_text="Mail about mentions, answers and reviews.")
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -78,7 +79,7 @@ class Role(models.IntegerChoices):
     def explained(self) -> str:
         return {
             Role.VIEWER: "Reads everything in the team.",
-            Role.ANNOTATOR: "Also rates answers and reviews rows.",
+            Role.ANNOTATOR: "Also comments, rates answers and reviews rows.",
             Role.EDITOR: "Also chats, uploads data and starts fine-tunes.",
             Role.ADMIN: "Also invites people, changes roles and adds models.",
             Role.OWNER: "Also appoints admins and owners.",
