@@ -1,6 +1,6 @@
-"""/v1, the door for programs: OpenAI's paths and shapes over the studio's own objects.
+"""The doors for programs: /v1 in OpenAI's paths and shapes, /api in our own, /api/public in Langfuse's.
 
-Puts the routers together and turns every refusal into OpenAI's error. Who may do what is in llmstudio/policy.py.
+Puts the routers together and turns every refusal into an error of one shape. Who may do what is in llmstudio/policy.py.
 """
 
 from __future__ import annotations
@@ -8,26 +8,44 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 from jobs.openai import chat, files, finetuning, models, records
 from llmstudio import openai_errors
 from llmstudio.openai_errors import Refused
+from workspace.api import langfuse as langfuse_prompts
 
-api = NinjaAPI(title="LLM Studio", version="1", urls_namespace="v1", openapi_url=None, docs_url=None)
+v1 = NinjaAPI(title="LLM Studio", version="1", urls_namespace="v1", openapi_url=None, docs_url=None)
 for part in (models, chat, files, finetuning, records):
-    api.add_router("", part.router)
+    v1.add_router("", part.router)
+
+api = NinjaAPI(
+    title="LLM Studio",
+    description="Prompts and example sets. Send your API key as `Authorization: Bearer sk-...`.",
+    version="1",
+    urls_namespace="api",
+    openapi_url=None,
+    docs_url=None,
+)
+
+langfuse = NinjaAPI(
+    title="LLM Studio in Langfuse's words", version="2", urls_namespace="langfuse", openapi_url=None, docs_url=None
+)
+langfuse.add_router("", langfuse_prompts.router)
 
 
-@api.exception_handler(Refused)
+def openapi(request: HttpRequest) -> JsonResponse:
+    """What /api takes and gives, for those who generate clients. It holds nothing of any team."""
+    return JsonResponse(api.get_openapi_schema(path_prefix="/api/"))
+
+
 def refused(request: HttpRequest, error: Any) -> HttpResponse:
     answer: HttpResponse = error.response()
     return answer
 
 
-@api.exception_handler(ValidationError)
 def invalid(request: HttpRequest, error: Any) -> HttpResponse:
     """OpenAI answers 400, about one parameter; pydantic finds all of them, so the first is told."""
     first = error.errors[0]
@@ -36,15 +54,20 @@ def invalid(request: HttpRequest, error: Any) -> HttpResponse:
     return openai_errors.response(400, f"{param}: {message}" if param else message, param=param, code="invalid_value")
 
 
-@api.exception_handler(HttpError)
 def http_error(request: HttpRequest, error: Any) -> HttpResponse:
     """Ninja's own: a body that is not JSON."""
     return openai_errors.response(error.status_code, f"{error.message}.".replace("..", "."))
 
 
-@api.exception_handler(RequestDataTooBig)
 def too_big(request: HttpRequest, error: Any) -> HttpResponse:
     return openai_errors.response(413, openai_errors.SENTENCES[413])
+
+
+for door in (v1, api, langfuse):
+    door.add_exception_handler(Refused, refused)
+    door.add_exception_handler(ValidationError, invalid)
+    door.add_exception_handler(HttpError, http_error)
+    door.add_exception_handler(RequestDataTooBig, too_big)
 
 
 def _parameter(loc: tuple[str | int, ...]) -> str | None:

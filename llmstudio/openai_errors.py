@@ -1,11 +1,12 @@
 """Errors in the shape OpenAI's clients understand: {"error": {"message", "type", "param", "code"}}.
 
-The handlers and the middleware keep that promise on all of /v1, also where Django answers by itself.
-This module does not know any endpoint.
+The handlers and the middleware keep that promise on all of /v1 and /api, also where Django answers by itself. Under
+/api/public the same errors leave in Langfuse's shape: {"message", "error"}. This module does not know any endpoint.
 """
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -23,6 +24,14 @@ TYPES = {
     404: "not_found_error",
     409: "conflict_error",
     429: "rate_limit_error",
+}
+LANGFUSE = {  # the names of Langfuse's errors
+    400: "InvalidRequestError",
+    401: "UnauthorizedError",
+    403: "ForbiddenError",
+    404: "LangfuseNotFoundError",
+    405: "MethodNotAllowedError",
+    409: "LangfuseConflictError",
 }
 SENTENCES = {
     400: "The request could not be read.",
@@ -69,7 +78,7 @@ def response(status: int, message: str, *, param: str | None = None, code: str |
 
 @sync_and_async_middleware
 def middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Give each /v1 answer a request id, and turn Django's own error pages there into OpenAI's shape."""
+    """Give each answer to a program a request id, and turn Django's own error pages there into OpenAI's shape."""
     if iscoroutinefunction(get_response):
         waiting: Callable[[HttpRequest], Awaitable[HttpResponseBase]] = get_response
 
@@ -86,27 +95,37 @@ def middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequ
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404."""
-    return _for_status(request, 404) if _is_v1(request) else page_not_found(request, exception)
+    return _for_status(request, 404) if _is_program(request) else page_not_found(request, exception)
 
 
 def crashed(request: HttpRequest) -> HttpResponse:
     """Django's handler500."""
-    return _for_status(request, 500) if _is_v1(request) else server_error(request)
+    return _for_status(request, 500) if _is_program(request) else server_error(request)
 
 
 def _dressed(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
-    if not _is_v1(request):
+    if not _is_program(request):
         return answer
     if answer.status_code >= 400 and not answer.headers.get("Content-Type", "").startswith("application/json"):
         page, answer = answer, _for_status(request, answer.status_code)
         if "Allow" in page.headers:
             answer.headers["Allow"] = page.headers["Allow"]
+    if request.path.startswith("/api/public/") and answer.status_code >= 400 and isinstance(answer, HttpResponse):
+        answer = _as_langfuse(answer)
     answer.headers["x-request-id"] = f"req_{uuid.uuid4().hex}"
     return answer
 
 
-def _is_v1(request: HttpRequest) -> bool:
-    return request.path.startswith("/v1/")
+def _is_program(request: HttpRequest) -> bool:
+    return request.path.startswith(("/v1/", "/api/"))
+
+
+def _as_langfuse(answer: HttpResponse) -> HttpResponse:
+    error = json.loads(answer.content)["error"]
+    content = {"message": error["message"], "error": LANGFUSE.get(answer.status_code, "InternalServerError")}
+    answer.content = json.dumps(content).encode()
+    answer.headers.pop("Content-Length", None)
+    return answer
 
 
 def _for_status(request: HttpRequest, status: int) -> JsonResponse:

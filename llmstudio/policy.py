@@ -1,6 +1,6 @@
 """Who may do what: one table for every route, method and socket action; what is not in it is denied.
 
-The middleware settles it before a view runs: it finds the person (session, or API key on /v1), their membership in the
+The middleware settles it before a view runs: it finds the person (session, or API key on /v1 and /api), their membership in the
 team named by the URL, and compares the role. Somebody else's team looks exactly like a team that does not exist.
 Views and consumers still fetch through `request.team`, so an id of another team is a 404 there too.
 tests/security walks the URL resolver and the socket's actions and fails on any door without a row here.
@@ -8,6 +8,8 @@ tests/security walks the URL resolver and the socket's actions and fails on any 
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Callable
 from typing import Any
 
@@ -137,6 +139,15 @@ ROUTES: dict[str, dict[str, int]] = {
     "model_remove": {"POST": ADMIN},
     "adapter_archive": {"POST": EDITOR},
     "adapter_download": {"GET": VIEWER},
+    # /api, by API key: prompts in our words
+    "openapi": {"GET": ANYONE},
+    "api:api-root": {"GET": VIEWER},  # ninja's own; answers 404
+    # /api/public, by API key: prompts in Langfuse's words
+    "langfuse:api-root": {"GET": VIEWER},
+    "langfuse:prompts": {"GET": VIEWER, "POST": EDITOR},
+    "langfuse:prompt": {"GET": VIEWER, "DELETE": EDITOR},
+    "langfuse:version": {"GET": VIEWER, "PATCH": EDITOR},
+    "langfuse:projects": {"GET": VIEWER},
     # /v1, by API key
     "v1:api-root": {"GET": VIEWER},  # ninja's own; answers 404
     "v1:models": {"GET": VIEWER},
@@ -162,7 +173,10 @@ SOCKET: dict[str, int] = {
     "typing": EDITOR,
 }
 
-KEY_NAMESPACES = {"v1"}
+KEY_NAMESPACES = {"v1", "api", "langfuse"}
+
+# What programs do before each of their own requests: it has a number of its own, so that it takes nothing from the rest.
+FETCHES = {"langfuse:prompt", "api:prompt"}
 
 
 class PolicyMiddleware:
@@ -193,7 +207,7 @@ class PolicyMiddleware:
         if least == ANYONE:
             return None
         if by_key:
-            return self._by_key(request, least)
+            return self._by_key(request, least, fetch=match.view_name in FETCHES and request.method in ("GET", "HEAD"))
         if not request.user.is_authenticated:
             return to_sign_in(request)
         if least == SIGNED_IN:
@@ -210,19 +224,20 @@ class PolicyMiddleware:
             return forbidden(request, least)
         return None
 
-    def _by_key(self, request: Any, least: int) -> HttpResponse | None:
-        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-        key = ApiKey.objects.authenticate(secret.strip()) if scheme.lower() == "bearer" else None
+    def _by_key(self, request: Any, least: int, *, fetch: bool) -> HttpResponse | None:
+        key = ApiKey.objects.authenticate(secret_in(request.headers.get("Authorization", "")))
         membership = key.membership() if key else None
         if key is None or membership is None:
             return openai_errors.response(
                 401, "This API key is not valid: it may be mistyped, revoked or expired.", code="invalid_api_key"
             )
-        if wait := rate.seconds_to_wait(str(key.pk)):
+        limit, counter = (
+            (settings.STUDIO_PROMPT_RATE, f"{key.pk}:prompts") if fetch else (settings.STUDIO_API_RATE, str(key.pk))
+        )
+        if wait := rate.seconds_to_wait(counter, limit):
+            what = "fetched prompts" if fetch else "made requests"
             return Refused(
-                429,
-                f"This key has made {settings.STUDIO_API_RATE} requests in this minute, which is its limit.",
-                retry_after=wait,
+                429, f"This key has {what} {limit:,} times in this minute, which is its limit.", retry_after=wait
             ).response()
         if not membership.may(least):
             needed, role = Role(least).label.lower(), Role(membership.role).label.lower()
@@ -230,6 +245,20 @@ class PolicyMiddleware:
         request.api_key, request.user, request.team, request.membership = key, key.user, membership.team, membership
         request._dont_enforce_csrf_checks = True  # no cookie was used to get here
         return None
+
+
+def secret_in(authorization: str) -> str:
+    """A key's secret: as a bearer, or as the password of Basic (Langfuse's clients send their two keys so)."""
+    scheme, _, value = authorization.partition(" ")
+    value = value.strip()
+    if scheme.lower() == "bearer":
+        return value
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except (binascii.Error, ValueError):
+            return ""
+    return ""
 
 
 def to_sign_in(request: Any) -> HttpResponse:

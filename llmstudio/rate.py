@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import time
 
-from django.conf import settings
 from django.core.cache import cache
 from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
 
-def seconds_to_wait(name: str, most: int | None = None) -> int:
-    """Count one request of `name`: 0 if it is within this minute's number (an API key's by default), else the seconds until the next minute."""
+def seconds_to_wait(name: str, limit: int) -> int:
+    """Count one request of `name`: 0 if it is within this minute's number, else the seconds until the next minute."""
     now = time.time()
     counter = f"rate:{name}:{int(now // 60)}"
     try:
@@ -22,4 +21,4 @@ def seconds_to_wait(name: str, most: int | None = None) -> int:
     except (RedisError, OSError, ValueError) as error:  # ValueError: the counter vanished, so Redis was emptied
         log.warning("A request was not counted: %s", error)
         return 0
-    return 0 if count <= (most or settings.STUDIO_API_RATE) else 60 - int(now % 60)
+    return 0 if count <= limit else 60 - int(now % 60)

@@ -231,6 +231,7 @@ STUDIO_DEFAULT_MODEL = "smollm2-135m-instruct"
 STUDIO_ADMIN_EMAIL = env("STUDIO_ADMIN_EMAIL", default="")
 STUDIO_ADMIN_PASSWORD = env("STUDIO_ADMIN_PASSWORD", default="")
 STUDIO_API_RATE = env.int("STUDIO_API_RATE", default=600)  # requests a minute for one API key
+STUDIO_PROMPT_RATE = env.int("STUDIO_PROMPT_RATE", default=120_000)  # fetches of prompts a minute for one API key
 STUDIO_MAX_UPLOAD = env.int("STUDIO_MAX_UPLOAD", default=200 * 2**20)  # bytes
 METRICS_TOKEN = env("METRICS_TOKEN", default="")  # lets a Prometheus on another machine read /metrics
 

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from llmstudio.api import api
+from llmstudio.api import api, langfuse, openapi, v1
 from llmstudio.health import healthz, readyz
 from llmstudio.metrics import metrics
 
@@ -13,7 +13,10 @@ urlpatterns = [
     path("accounts/", include("allauth.account.urls")),
     path("accounts/2fa/", include("allauth.mfa.urls")),
     path("accounts/sessions/", include("allauth.usersessions.urls")),
-    path("v1/", api.urls),
+    path("v1/", v1.urls),
+    path("api/openapi.json", openapi, name="openapi"),
+    path("api/public/", langfuse.urls),
+    path("api/", api.urls),
     path("", include("workspace.urls")),
     path("t/<slug:team>/", include("jobs.urls")),
 ]

@@ -21,13 +21,16 @@ EXAMPLES = "examples"  # the placeholder for few-shot pairs; without it they sta
 MAX_MESSAGES = 100
 MAX_CHARACTERS = 1_000_000  # of one prompt, all messages together
 MAX_VARIABLES = 100
+MAX_NAME = 255
 
 NAME = r"[A-Za-z_][A-Za-z0-9_.-]{0,63}"  # of a variable or a placeholder
 _TAG = re.compile(
     rf"\{{\{{\s*(?:(?P<variable>{NAME})|>\s*(?P<include>[^{{}}@]+?)\s*(?:@\s*(?P<which>[A-Za-z0-9_.-]+))?)\s*\}}\}}"
 )
 
-Code = Literal["empty", "too_long", "bad_message", "missing", "unknown", "bad_value", "include", "cycle", "placeholder"]
+Code = Literal[
+    "empty", "too_long", "bad_message", "missing", "unknown", "bad_value", "include", "cycle", "placeholder", "bad_name"
+]
 
 
 class PromptError(ValueError):
@@ -47,6 +50,20 @@ class Include:
 
     def __str__(self) -> str:
         return f"{self.name}@{self.which}" if self.which else self.name
+
+
+def checked_name(name: str) -> str:
+    """A name that a prompt may have: Langfuse's rules, and nothing that an include could not say. Raises PromptError."""
+    name = name.strip()
+    if not name:
+        raise PromptError("bad_name", "The name is empty. Give the prompt one.", ["name"])
+    if len(name) > MAX_NAME:
+        raise PromptError("bad_name", f"A name has at most {MAX_NAME} characters; this one has {len(name)}.", ["name"])
+    if name.startswith("/") or name.endswith("/") or "//" in name:
+        raise PromptError("bad_name", "A slash stands between a folder and a name, once: folder/name.", ["name"])
+    if wrong := next((c for c in name if c in "{}@|<>" or not c.isprintable()), None):
+        raise PromptError("bad_name", f"A name cannot contain {wrong!r}.", ["name"])
+    return name
 
 
 def variables_in(messages: Sequence[Message]) -> list[str]:
@@ -141,6 +158,18 @@ def fill(
         else:
             filled.append({"role": message["role"], "content": _TAG.sub(replaced, message["content"])})
     return filled
+
+
+def with_includes(messages: Sequence[Message], texts: Mapping[Include, str]) -> list[Message]:
+    """The messages with the included texts in place and every variable still to be filled."""
+
+    def replaced(tag: re.Match[str]) -> str:
+        return tag[0] if tag["variable"] else texts[Include(tag["include"], tag["which"] or "")]
+
+    return [
+        {**message, "content": _TAG.sub(replaced, message["content"])} if "content" in message else dict(message)
+        for message in messages
+    ]
 
 
 def as_text(messages: Sequence[Message]) -> str:

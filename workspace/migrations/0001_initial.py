@@ -537,7 +537,7 @@ class Migration(migrations.Migration):
             name="Prompt",
             fields=[
                 ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ("name", models.CharField(max_length=200)),
+                ("name", models.CharField(max_length=255)),
                 (
                     "folder",
                     models.GeneratedField(
@@ -545,7 +545,7 @@ class Migration(migrations.Migration):
                         expression=models.Func(
                             models.F("name"), models.Value("/?[^/]*$"), models.Value(""), function="regexp_replace"
                         ),
-                        output_field=models.CharField(max_length=200),
+                        output_field=models.CharField(max_length=255),
                     ),
                 ),
                 ("kind", models.CharField(choices=[("chat", "Chat"), ("text", "Text")], default="chat", max_length=4)),
@@ -582,7 +582,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ("number", models.PositiveIntegerField()),
-                ("note", models.CharField(blank=True, max_length=300)),
+                ("note", models.CharField(blank=True, max_length=500)),
                 (
                     "status",
                     models.CharField(

@@ -14,6 +14,7 @@ from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchQuery, SearchVector, SearchVectorField
 from django.db import models, transaction
 from django.db.models import F, Func, Q, Value
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 from django.urls import reverse
 
@@ -27,6 +28,7 @@ from workspace.prompts import Include, Message, PromptError
 from workspace.variables import Variable
 
 PRODUCTION, LATEST = "production", "latest"
+MAX_NOTE = 500
 
 
 class Stale(Exception):
@@ -40,6 +42,10 @@ class Stale(Exception):
 class PromptQuerySet(models.QuerySet["Prompt"]):
     def for_team(self, team: Team) -> Self:
         return self.filter(team=team, archived_at=None)
+
+    def stamped(self) -> Self:
+        """With `stamp`, which is another after every change of the row: the transaction that wrote it."""
+        return self.annotate(stamp=RawSQL("workspace_prompt.xmin::text", []))
 
     def in_folder(self, folder: str) -> Self:
         """Those in a folder and in the folders below it."""
@@ -67,10 +73,10 @@ class Prompt(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="prompts")
     author = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    name = models.CharField(max_length=200)
+    name = models.CharField(max_length=prompts.MAX_NAME)
     folder = models.GeneratedField(
         expression=Func(F("name"), Value("/?[^/]*$"), Value(""), function="regexp_replace"),
-        output_field=models.CharField(max_length=200),
+        output_field=models.CharField(max_length=prompts.MAX_NAME),
         db_persist=True,
     )
     kind = models.CharField(max_length=4, choices=Kind.choices, default=Kind.CHAT)
@@ -82,6 +88,7 @@ class Prompt(models.Model):
     )
     favourites = models.ManyToManyField(User, related_name="favourite_prompts", blank=True)
     search = SearchVectorField(null=True, editable=False)
+    stamp: str  # where the rows are `stamped`
     version = models.PositiveIntegerField(default=1)  # grows with every change, for notices
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True)
@@ -158,7 +165,7 @@ class Prompt(models.Model):
             if based_on is not None and based_on != held.latest:
                 raise Stale(held.versions.select_related("author").get(number=held.latest))
             version = PromptVersion.objects.create(
-                prompt=held, number=held.latest + 1, author=author, note=note[:300], examples=examples,
+                prompt=held, number=held.latest + 1, author=author, note=note[:MAX_NOTE], examples=examples,
                 origin=origin, **content,
             )  # fmt: skip
             self.change(latest=version.number, updated_at=Now())
@@ -243,14 +250,19 @@ def checked_content(
 
 
 def included_texts(team: Team, messages: Sequence[Message], *, within: str = "") -> dict[Include, str]:
-    """The texts of the text prompts that `messages` include, found as any other lookup: by label or version.
+    """The texts of the text prompts that `messages` include. Raises PromptError as `included` does."""
+    return {include: version.text for include, version in included(team, messages, within=within).items()}
+
+
+def included(team: Team, messages: Sequence[Message], *, within: str = "") -> dict[Include, PromptVersion]:
+    """The versions that `messages` include, found as any other lookup: by label or version.
     Raises PromptError for one that is not there, for a cycle, and for a second level."""
     wanted = prompts.includes_in(messages)
     if not wanted:
         return {}
-    named = Prompt.objects.for_team(team).filter(name__in=[include.name for include in wanted])
+    named = Prompt.objects.for_team(team).stamped().filter(name__in=[include.name for include in wanted])
     rows = {prompt.name: prompt for prompt in named}
-    texts = {}
+    versions = {}
     for include in wanted:
         if include.name == within:
             raise PromptError("cycle", f"The prompt includes itself ({include}).", [include.name])
@@ -277,8 +289,8 @@ def included_texts(team: Team, messages: Sequence[Message], *, within: str = "")
                 "cycle", f"{include.name} includes {inner[0]} itself; an included prompt may not include others.",
                 [include.name],
             )  # fmt: skip
-        texts[include] = version.text
-    return texts
+        versions[include] = version
+    return versions
 
 
 @dataclass(frozen=True)
@@ -312,7 +324,7 @@ class PromptVersion(models.Model):
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
     author = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    note = models.CharField(max_length=300, blank=True)
+    note = models.CharField(max_length=MAX_NOTE, blank=True)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.DRAFT)
     messages: models.JSONField[list[Message]] = models.JSONField()
     variables: models.JSONField[list[dict[str, Any]]] = models.JSONField(default=list)

@@ -1,0 +1,97 @@
+"""Finding the version of a prompt that a program asks for, and answering with it so that it can be asked for again.
+
+The rules are Langfuse's: neither version nor label is `production`, both are refused, and nothing falls back to another
+version. Which words an answer uses is for langfuse.py and prompts.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.http import HttpResponse
+from django.utils.cache import get_conditional_response
+
+from llmstudio.http import StudioRequest
+from llmstudio.openai_errors import Refused
+from workspace import prompts
+from workspace.api.door import depends
+from workspace.models import Prompt, PromptVersion, Team
+from workspace.models.prompts import LATEST, PRODUCTION, included
+from workspace.prompts import Include, Message, PromptError
+
+BIGGEST = 2**31 - 1  # of a version's number
+
+
+@dataclass(frozen=True)
+class Found:
+    """A version, its labels (`latest` among them), and what it includes."""
+
+    version: PromptVersion
+    labels: list[str]
+    includes: dict[Include, PromptVersion] = field(default_factory=dict)
+
+    @property
+    def messages(self) -> list[Message]:
+        """With the included texts in place; the variables are still there."""
+        texts = {include: version.text for include, version in self.includes.items()}
+        return prompts.with_includes(self.version.messages, texts) if texts else self.version.messages
+
+    @property
+    def stamps(self) -> dict[str, str]:
+        """The prompts that this answer was made from, as they were."""
+        rows = [self.version.prompt, *(version.prompt for version in self.includes.values())]
+        return {str(prompt.pk): prompt.stamp for prompt in rows}
+
+
+def find_prompt(team: Team, name: str) -> Prompt | None:
+    if "\x00" in name:
+        return None
+    prompt: Prompt | None = Prompt.objects.for_team(team).stamped().filter(name=name).first()
+    if prompt is not None:
+        prompt.team = team
+    return prompt
+
+
+def find(team: Team, name: str, *, version: int | None = None, label: str | None = None, resolve: bool = True) -> Found:
+    """Raises Refused: 400 for a version and a label, 404 for none, 409 for an include that is not there."""
+    if version and label:
+        raise Refused(400, "Cannot specify both version and label")
+    which = f"with version {version}" if version else f"with label '{label or PRODUCTION}'"
+    missing = Refused(404, f"Prompt not found: '{name[:300]}' {which}", code="not_found")
+    prompt = find_prompt(team, name)
+    if prompt is None or (version and not 0 < version <= BIGGEST) or "\x00" in (label or ""):
+        raise missing
+    try:
+        found = prompt.find(version=version or None, label=label or None)
+    except PromptVersion.DoesNotExist:
+        raise missing from None
+    return seen(found, resolve=resolve)
+
+
+def seen(version: PromptVersion, *, resolve: bool = True) -> Found:
+    """A version with what belongs to it."""
+    prompt = version.prompt
+    labels = sorted(version.labels.values_list("name", flat=True))
+    if version.number == prompt.latest:
+        labels.append(LATEST)
+    if not resolve:
+        return Found(version, labels)
+    try:
+        return Found(version, labels, included(prompt.team, version.messages, within=prompt.name))
+    except PromptError as error:
+        raise Refused(409, str(error), code=error.code) from None
+
+
+def answer(request: StudioRequest, found: Found, body: Mapping[str, Any]) -> HttpResponse:
+    """The body with its ETag, or 304 to who has it already."""
+    content = json.dumps(body, cls=DjangoJSONEncoder, ensure_ascii=False, separators=(",", ":")).encode()
+    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    depends(request, found.stamps)
+    response = HttpResponse(content, content_type="application/json", headers={"ETag": etag})
+    response.headers["Cache-Control"] = "private, no-cache"  # keep it, and ask whether it still holds
+    return get_conditional_response(request, etag=etag, response=response) or response
