@@ -18,7 +18,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     return {
         "team": getattr(request, "team", None),
         "membership": membership,
-        "may_comment": bool(membership and membership.may(Role.ANNOTATOR)),
+        "may_annotate": bool(membership and membership.may(Role.ANNOTATOR)),
         "may_edit": bool(membership and membership.may(Role.EDITOR)),
         "may_admin": bool(membership and membership.may(Role.ADMIN)),
         "my_teams": lambda: Team.objects.for_user(user).order_by("name"),

@@ -82,6 +82,17 @@ ROUTES: dict[str, dict[str, int]] = {
     "chat_settings": {"GET": VIEWER, "POST": EDITOR},
     "chat_archive": {"POST": EDITOR},
     "chat_export": {"GET": VIEWER},
+    "chat_prompts": {"GET": EDITOR},
+    "chat_insert": {"GET": EDITOR, "POST": EDITOR},
+    "chat_files": {"GET": EDITOR, "POST": EDITOR},
+    "chat_from_prompt": {"POST": EDITOR},
+    "chat_from_examples": {"POST": EDITOR},
+    "chat_to_prompt": {"GET": EDITOR, "POST": EDITOR},
+    "chat_to_examples": {"GET": EDITOR, "POST": EDITOR},
+    "attachment": {"GET": VIEWER, "POST": EDITOR},
+    # what people think of an answer, wherever it is shown
+    "feedback": {"GET": VIEWER, "POST": ANNOTATOR},
+    "feedback_use": {"POST": EDITOR},
     # prompts
     "prompts": {"GET": VIEWER},
     "prompt": {"GET": VIEWER},

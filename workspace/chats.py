@@ -5,8 +5,9 @@ It knows messages as lists of {"role", "content"} and nothing of rows, people or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 MAX_TEXT = 100_000  # characters in one message
 MAX_SYSTEM = 20_000
@@ -63,7 +64,18 @@ def request_messages(system: str, turns: Sequence[Asked]) -> list[Asked]:
     return [{"role": "system", "content": system.strip()}, *asked] if system.strip() else asked
 
 
-def turns_to_drop(turns: Sequence[Asked], at_least: int, count: Callable[[Sequence[Asked]], int], room: int) -> int:
+def framed(name: str, text: str, *, cut_from: int | None = None) -> str:
+    """A file as the model reads it: its name, then its text between two fences longer than any run of backticks in it,
+    so that no text can end its own frame."""
+    name = " ".join(name.split()) or "file"
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    note = f" (its first {len(text):,} of {cut_from:,} characters)" if cut_from else ""
+    return f"File: {name}{note}\n{fence}\n{text}\n{fence}"
+
+
+def turns_to_drop(
+    turns: Sequence[Mapping[str, Any]], at_least: int, count: Callable[[Sequence[Any]], int], room: int
+) -> int:
     """How many of the oldest turns to leave out so that `count` tokens of the rest fit into `room`.
 
     At least `at_least`, always up to the next question, and never the last: if even that does not fit, it alone is left.

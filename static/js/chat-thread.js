@@ -6,6 +6,7 @@ import { socket } from "./socket.js";
 import { Stick } from "./stick.js";
 import { toast } from "./toast.js";
 import "./chat-message.js";
+import "./feedback.js";
 
 // crypto.randomUUID exists on https and localhost only; a studio on a local network may be neither.
 const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -138,13 +139,20 @@ class ChatThread extends HTMLElement {
     const next = [...fresh.children].map((item) => {
       const had = old.get(item.id);
       const keep = had && (had.dataset.stamp === item.dataset.stamp || had.querySelector(".edit"));
-      return keep ? had : document.adoptNode(item);
+      if (!keep) return document.adoptNode(item);
+      this.rated(had.querySelector("answer-feedback"), item.querySelector("answer-feedback"));
+      return had;
     });
     const keep = new Set(next);
     for (const item of [...this.list.children]) if (!keep.has(item)) item.remove();
     next.forEach((item, index) => this.list.children[index] === item || this.list.insertBefore(item, this.list.children[index] ?? null));
     Object.assign(this.list.dataset, fresh.dataset);
     this.dress();
+  }
+
+  // What people think of an answer changes without the answer.
+  rated(shown, fresh) {
+    if (shown && fresh && shown.dataset.stamp !== fresh.dataset.stamp && !shown.busy) shown.take(fresh);
   }
 
   dress() {

@@ -729,6 +729,12 @@ class Migration(migrations.Migration):
                 ("role", models.CharField(choices=[("user", "User"), ("assistant", "Assistant")], max_length=10)),
                 ("text", models.TextField(blank=True)),
                 ("client_id", models.CharField(max_length=64, null=True)),
+                (
+                    "left_out",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Oldest messages that this reply was asked without."
+                    ),
+                ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 (
                     "author",
@@ -759,6 +765,16 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="children",
                         to="workspace.message",
+                    ),
+                ),
+                (
+                    "stand_in",
+                    models.ForeignKey(
+                        help_text="Whose correction later turns read in place of this reply.",
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="stands_in",
+                        to="workspace.feedback",
                     ),
                 ),
                 (
@@ -1031,8 +1047,32 @@ class Migration(migrations.Migration):
             name="Attachment",
             fields=[
                 ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ("filename", models.CharField(max_length=200)),
-                ("text", models.TextField()),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("file", "File"), ("prompt", "Prompt"), ("examples", "Examples")],
+                        default="file",
+                        max_length=10,
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                (
+                    "note",
+                    models.CharField(
+                        blank=True, help_text="What of the file is not here, if anything.", max_length=300
+                    ),
+                ),
+                ("text", models.TextField(blank=True)),
+                ("turns", models.JSONField(default=list)),
+                ("characters", models.PositiveIntegerField(default=0)),
+                (
+                    "kept",
+                    models.PositiveIntegerField(
+                        help_text="Characters of the text that are sent; null for all.", null=True
+                    ),
+                ),
+                ("tokens", models.PositiveIntegerField(default=0)),
+                ("undo", models.JSONField(default=dict)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 (
                     "author",
@@ -1043,16 +1083,25 @@ class Migration(migrations.Migration):
                 (
                     "file",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="jobs.storedfile"
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="attachments",
+                        to="jobs.storedfile",
                     ),
                 ),
                 (
                     "chat",
                     models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="attachments", to="workspace.chat"
+                    ),
+                ),
+                (
+                    "examples",
+                    models.ForeignKey(
                         null=True,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="attachments",
-                        to="workspace.chat",
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="workspace.examplesetversion",
                     ),
                 ),
                 (
@@ -1062,6 +1111,15 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="attachments",
                         to="workspace.message",
+                    ),
+                ),
+                (
+                    "prompt_version",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="workspace.promptversion",
                     ),
                 ),
                 (

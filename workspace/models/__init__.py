@@ -5,7 +5,7 @@ from workspace.models.attachments import Attachment
 from workspace.models.chats import Chat
 from workspace.models.comments import Comment, CommentRefused
 from workspace.models.examples import Example, ExampleRating, ExampleSet, ExampleSetVersion
-from workspace.models.feedback import Feedback
+from workspace.models.feedback import Feedback, NotKept, Opinions
 from workspace.models.grids import Grid, GridCell, GridColumn, GridInput, GridRefused, GridVote
 from workspace.models.invitations import Invitation
 from workspace.models.keys import ApiKey
@@ -38,8 +38,10 @@ __all__ = [
     "LabelRefused",
     "Membership",
     "Message",
+    "NotKept",
     "NotPossible",
     "Notification",
+    "Opinions",
     "Prompt",
     "PromptAlias",
     "PromptLabel",

@@ -1,31 +1,128 @@
-"""Files brought into a conversation as text. Reading them is workspace/documents.py."""
+"""What is brought into a conversation beside the words: a file's text, a prompt, examples. Reading files is
+workspace/documents.py; how the model reads an attachment is workspace/chats.py."""
 
 from __future__ import annotations
 
 import uuid
+from typing import Self
 
-from django.db import models
+from django.db import models, transaction
 
+from jobs.models import StoredFile
+from workspace.chats import Asked, framed
 from workspace.models.chats import Chat
 from workspace.models.messages import Message
 from workspace.models.people import Team, User
 
 
+class AttachmentQuerySet(models.QuerySet["Attachment"]):
+    def waiting(self, chat: Chat, user: User) -> Self:
+        """What `user` has brought into the composer and not sent yet."""
+        return self.filter(chat=chat, author=user, message=None).light()
+
+    def light(self) -> Self:
+        """Without the text, which may be long, and with what a chip shows."""
+        return self.defer("text").select_related("prompt_version__prompt", "examples__set")
+
+    def files_in(self, chat: Chat) -> list[Attachment]:
+        """Each file of the conversation once, the newest first."""
+        rows = self.filter(chat=chat, kind=Attachment.Kind.FILE).exclude(message=None).light()
+        return list({row.file_id: row for row in rows.order_by("created_at")}.values())[::-1]
+
+
 class Attachment(models.Model):
-    """The text of a file, waiting in a chat's composer (no message yet) or sent with a message."""
+    """Waiting in its author's composer (no message yet), or sent with a message."""
+
+    class Kind(models.TextChoices):
+        FILE = "file", "File"
+        PROMPT = "prompt", "Prompt"
+        EXAMPLES = "examples", "Examples"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="attachments")
     author = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    chat = models.ForeignKey(Chat, on_delete=models.CASCADE, null=True, related_name="attachments")
+    chat = models.ForeignKey(Chat, on_delete=models.CASCADE, related_name="attachments")
     message = models.ForeignKey(Message, on_delete=models.CASCADE, null=True, related_name="attachments")
-    file = models.ForeignKey("jobs.StoredFile", on_delete=models.PROTECT, related_name="+")
-    filename = models.CharField(max_length=200)
-    text = models.TextField()
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.FILE)
+    file = models.ForeignKey("jobs.StoredFile", on_delete=models.PROTECT, null=True, related_name="attachments")
+    prompt_version = models.ForeignKey(
+        "workspace.PromptVersion", on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    examples = models.ForeignKey("workspace.ExampleSetVersion", on_delete=models.SET_NULL, null=True, related_name="+")
+    name = models.CharField(max_length=200)
+    note = models.CharField(max_length=300, blank=True, help_text="What of the file is not here, if anything.")
+    text = models.TextField(blank=True)  # a file's text; of a prompt, what went into the composer
+    turns: models.JSONField[list[Asked]] = models.JSONField(default=list)  # read before the question
+    characters = models.PositiveIntegerField(default=0)  # of the whole text
+    kept = models.PositiveIntegerField(null=True, help_text="Characters of the text that are sent; null for all.")
+    tokens = models.PositiveIntegerField(default=0)  # of what is sent, as the chat's model counted then
+    undo: models.JSONField[dict[str, str]] = models.JSONField(default=dict)  # chat id -> its system prompt before
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = AttachmentQuerySet.as_manager()
 
     class Meta:
         ordering = ["created_at"]
 
     def __str__(self) -> str:
-        return self.filename
+        return self.name
+
+    @property
+    def sent_text(self) -> str:
+        return self.text if self.kept is None else self.text[: self.kept]
+
+    @property
+    def is_cut(self) -> bool:
+        return self.kept is not None
+
+    def framed(self) -> str:
+        """A file as the model reads it, before the question."""
+        return framed(self.name, self.sent_text, cut_from=self.characters if self.is_cut else None)
+
+    def measure(self) -> None:
+        """Count the tokens that the chat's model reads of this."""
+        turns = self.turns if self.kind != self.Kind.FILE else [{"role": "user", "content": self.framed()}]
+        self.tokens = self.chat.model.count_tokens(turns) if turns else 0
+
+    def cut(self, room: int) -> None:
+        """Keep as much of the beginning as `room` tokens hold; all of it if it fits. The text itself stays whole."""
+        self.kept = None
+        self.measure()
+        while self.tokens > room and self.kept != 0:
+            now = self.characters if self.kept is None else self.kept
+            self.kept = max(0, min(int(now * room / self.tokens * 0.98), now - 100))
+            self.measure()
+        self.save(update_fields=["kept", "tokens"])
+
+    def uncut(self) -> None:
+        self.kept = None
+        self.measure()
+        self.save(update_fields=["kept", "tokens"])
+
+    def again(self, chat: Chat, author: User, message: Message | None = None) -> Attachment:
+        """The same once more, for another message."""
+        return Attachment.objects.create(
+            team=self.team, author=author, chat=chat, message=message, kind=self.kind, file=self.file,
+            prompt_version=self.prompt_version, examples=self.examples, name=self.name, note=self.note, text=self.text,
+            turns=self.turns, characters=self.characters, kept=self.kept, tokens=self.tokens,
+        )  # fmt: skip
+
+    def remove(self) -> None:
+        """Take it out of the composer. Its file goes with the last attachment that holds it."""
+        with transaction.atomic():
+            file = self.file
+            self.delete()
+            if file and not file.attachments.exists():
+                path = file.path
+                file.delete()
+                transaction.on_commit(lambda: path.unlink(missing_ok=True))
+
+    @classmethod
+    def of_file(cls, file: StoredFile, *, chat: Chat, author: User, text: str, note: str) -> Attachment:
+        attachment = cls(
+            team=chat.team, author=author, chat=chat, file=file, name=file.filename, text=text, note=note,
+            characters=len(text),
+        )  # fmt: skip
+        attachment.measure()
+        attachment.save(force_insert=True)
+        return attachment

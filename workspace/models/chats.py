@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models, transaction
 from django.db.models import F, Q
@@ -16,9 +17,12 @@ from django.urls import reverse
 
 from jobs import notices
 from jobs.models import Adapter, Generation, LanguageModel
-from workspace.chats import Refused, checked_text, request_messages, title_from, turns_to_drop
+from workspace.chats import Asked, Refused, checked_text, request_messages, title_from, turns_to_drop
 from workspace.models.messages import Message, Turn, left_out
 from workspace.models.people import Team, User
+
+if TYPE_CHECKING:
+    from workspace.models.attachments import Attachment
 
 ALONE_TOO_LONG = "The last message is too long by itself, even without the turns before it. Edit it to be shorter."
 
@@ -94,8 +98,17 @@ class Chat(models.Model):
 
     # --- saying something
 
-    def send(self, author: User, text: str, *, parent: uuid.UUID | None, client_id: str) -> Message:
+    def send(
+        self,
+        author: User,
+        text: str,
+        *,
+        parent: uuid.UUID | None,
+        client_id: str,
+        attached: Sequence[uuid.UUID] = (),
+    ) -> Message:
         """Say `text` after `parent` (a reply, or None for the beginning) and ask for a reply, which is returned.
+        `attached` are attachments of this chat or its pair's: those that wait are taken, others are said again.
 
         An edited message is the same call with the old message's parent: a sibling, so a branch. Sent twice with one
         `client_id`, it is said once.
@@ -111,6 +124,8 @@ class Chat(models.Model):
                     "busy", "The answer above is still being written. Stop it or wait for its end, then send again."
                 )
             said = chat.messages.create(role="user", author=author, text=text, parent_id=parent, client_id=client_id)
+            if attached:
+                chat._attach(said, author, attached)
             chat.title = chat.title or title_from(text)
             return chat._ask(author, [*before, said], left_out(before))
 
@@ -126,7 +141,7 @@ class Chat(models.Model):
             earlier = chat.messages.filter(parent=question).select_related("generation").last()
             dropped = left_out([*line, earlier] if earlier else line)
             if drop:
-                dropped = chat._drop_more([message.as_turn() for message in line], dropped)
+                dropped = chat._drop_more(line, dropped)
             return chat._ask(author, line, dropped, client_id=client_id)
 
     def continue_(self, author: User, reply: uuid.UUID, *, client_id: str) -> Message:
@@ -163,15 +178,44 @@ class Chat(models.Model):
         while at:
             ids.append(at)
             at = parents[at]
-        rows = self.messages.select_related("generation").in_bulk(ids)
-        return [rows[pk] for pk in reversed(ids)]
+        rows = self.messages.select_related("generation", "stand_in", "prompt_version")
+        found = rows.prefetch_related("attachments").in_bulk(ids)
+        return [found[pk] for pk in reversed(ids)]
+
+    def _attach(self, said: Message, author: User, wanted: Sequence[uuid.UUID]) -> None:
+        """Send these attachments with `said`, in this order. Refused for one that is not here, and for what the model
+        could not read even by itself."""
+        ours = Q(chat=self) | Q(chat__beside=self) | Q(chat=self.beside_id)
+        rows: dict[uuid.UUID, Attachment] = {
+            row.pk: row for row in self.team.attachments.select_for_update(of=("self",)).filter(ours, pk__in=wanted)
+        }
+        for key in dict.fromkeys(wanted):
+            if (row := rows.get(key)) is None:
+                raise Refused("not_found", "A file of this message is no longer here. Add it again, or send without it.")
+            if row.message_id is None and row.chat_id == self.pk and row.author_id == author.pk:
+                row.message = said
+                row.save(update_fields=["message"])
+            else:
+                row = row.again(self, author, said)
+            said.prompt_version = row.prompt_version or said.prompt_version
+        if said.prompt_version:
+            said.save(update_fields=["prompt_version"])
+        tokens, room = self._count(said.as_turns()), self.model.room()
+        if tokens >= room:
+            raise Refused(
+                "too_long",
+                f"With what is attached this message has about {tokens:,} tokens; {self.model} reads {room:,} at once. "
+                "Cut the files to fit, or remove one.",
+            )
 
     def _ask(
         self, author: User, line: list[Message], dropped: int, *, client_id: str | None = None, prefill: str = ""
     ) -> Message:
         """Ask the chat's model to answer the last message of `line`, without the `dropped` oldest."""
         self.check_answerable()
-        turns = [message.as_turn() for message in line[dropped:]]
+        turns = [turn for message in line[dropped:] for turn in message.as_turns()]
+        version = line[-1].prompt_version
+        shape = {"json_schema": version.schema} if version and version.schema else {}
         generation = Generation.ask(
             team=self.team,
             author=author,
@@ -179,28 +223,33 @@ class Chat(models.Model):
             model=self.model,
             adapter=self.adapter,
             messages=request_messages(self.system, turns),
-            params=self.params,
+            params={**self.params, **shape},
             prefill=prefill,
+            prompt_version=version,
         )
-        reply = self.messages.create(role="assistant", parent=line[-1], generation=generation, client_id=client_id)
+        reply = self.messages.create(
+            role="assistant", parent=line[-1], generation=generation, client_id=client_id, left_out=dropped
+        )
         self.change(updated_at=Now(), title=self.title)
         return reply
 
-    def _drop_more(self, turns: list[dict[str, str]], dropped: int) -> int:
-        if dropped + 1 >= len(turns):
+    def _drop_more(self, line: list[Message], dropped: int) -> int:
+        if dropped + 1 >= len(line):
             raise Refused("nothing_to_drop", ALONE_TOO_LONG)
+        spoken = [{"role": message.role, "turns": message.as_turns()} for message in line]
 
-        def count(rest: Any) -> int:
-            tokens = self.model.prompt_tokens(request_messages(self.system, rest))
-            # A model elsewhere keeps its tokenizer to itself: four characters a token is the field's rule of thumb.
-            return tokens if tokens is not None else sum(len(turn["content"]) for turn in rest) // 4
+        def count(rest: Sequence[dict[str, Any]]) -> int:
+            return self._count([turn for one in rest for turn in one["turns"]])
 
         room = self.model.room()
         answer = min(int(self.params.get("max_tokens", 512)), room // 4)
-        dropped = turns_to_drop(turns, dropped + 1, count, room - answer)
-        if count(turns[dropped:]) >= room:
+        dropped = turns_to_drop(spoken, dropped + 1, count, room - answer)
+        if count(spoken[dropped:]) >= room:
             raise Refused("nothing_to_drop", ALONE_TOO_LONG)
         return dropped
+
+    def _count(self, turns: list[Asked]) -> int:
+        return self.model.count_tokens(request_messages(self.system, turns))
 
     def check_answerable(self) -> None:
         """Raises Refused when the chat's model or adapter can no longer answer."""
@@ -227,8 +276,9 @@ class Chat(models.Model):
 
     # --- reading it
 
-    def path(self, at: uuid.UUID | None = None) -> list[Turn]:
-        """The branch through `at`, down to its latest message; the chat's latest branch by default."""
+    def path(self, at: uuid.UUID | None = None, *, texts: bool = False) -> list[Turn]:
+        """The branch through `at`, down to its latest message; the chat's latest branch by default.
+        `texts` brings the texts of attached files along, which a page does not show."""
         children: dict[uuid.UUID | None, list[uuid.UUID]] = defaultdict(list)
         parents: dict[uuid.UUID, uuid.UUID | None] = {}
         written = {}
@@ -245,5 +295,9 @@ class Chat(models.Model):
         while leaf:
             ids.append(leaf)
             leaf = parents[leaf]
-        rows = self.messages.select_related("author", "generation__adapter", "generation__model").in_bulk(ids)
+        attached = self.attachments.all() if texts else self.attachments.light()
+        messages = self.messages.select_related(
+            "author", "generation__adapter", "generation__model", "prompt_version__prompt", "stand_in"
+        )
+        rows = messages.prefetch_related(models.Prefetch("attachments", attached)).in_bulk(ids)
         return [Turn.of(rows[pk], children[parents[pk]]) for pk in reversed(ids)]

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from django.db import models
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 
-from workspace.chats import request_messages
+from workspace.chats import Asked
+from workspace.models.feedback import Feedback, Opinions
 from workspace.models.people import User
 
 
@@ -26,6 +28,14 @@ class Message(models.Model):
     client_id = models.CharField(max_length=64, null=True)
     prompt_version = models.ForeignKey(
         "workspace.PromptVersion", on_delete=models.SET_NULL, null=True, related_name="+", help_text="Inserted with /."
+    )
+    left_out = models.PositiveIntegerField(default=0, help_text="Oldest messages that this reply was asked without.")
+    stand_in = models.ForeignKey(
+        Feedback,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="stands_in",
+        help_text="Whose correction later turns read in place of this reply.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -47,8 +57,21 @@ class Message(models.Model):
         """What was said; a reply's words live in its generation."""
         return (self.generation.text or self.generation.prefill) if self.generation else self.text
 
-    def as_turn(self) -> dict[str, str]:
-        return {"role": self.role, "content": self.content}
+    def get_absolute_url(self) -> str:
+        """Its chat, on its branch."""
+        page = reverse("chat", kwargs={"team": self.chat.team.slug, "chat_id": self.chat_id})
+        return f"{page}?at={self.pk}#turn-{self.pk}"
+
+    def as_turns(self) -> list[Asked]:
+        """As the model reads it: examples first, then the files and the words. A reply that someone has corrected may
+        have the correction stand in for it."""
+        if self.generation:
+            content = self.stand_in.correction if self.stand_in and self.stand_in.correction else self.content
+            return [{"role": "assistant", "content": content}]
+        attached = list(self.attachments.all())
+        before = [turn for one in attached for turn in one.turns]
+        files = [one.framed() for one in attached if one.kind == one.Kind.FILE]
+        return [*before, {"role": "user", "content": "\n\n".join([*files, self.text])}]
 
     @property
     def is_silent(self) -> bool:
@@ -71,6 +94,7 @@ class Turn:
     count: int
     previous: uuid.UUID | None
     following: uuid.UUID | None
+    opinions: Opinions | None = None  # of a reply
 
     @property
     def pk(self) -> uuid.UUID:
@@ -78,12 +102,12 @@ class Turn:
 
     @property
     def stamp(self) -> str:
-        """Changes when what the page shows of it changes, other than by streaming."""
+        """Changes when what the page shows of it changes, other than by streaming and by what people think of it."""
         reply = self.message.generation
         state = (
             f"{reply.state} {reply.text_sha256[:8]}{' silent' if self.message.is_silent else ''}" if reply else "said"
         )
-        return f"{state} {self.number}/{self.count}"
+        return f"{state} {self.number}/{self.count} {self.message.stand_in_id or ''}"
 
     @classmethod
     def of(cls, message: Message, siblings: list[uuid.UUID]) -> Turn:
@@ -93,11 +117,5 @@ class Turn:
 
 
 def left_out(line: list[Message]) -> int:
-    """How many of the oldest turns the latest reply in `line` was asked without; what follows leaves them out too."""
-    last = next((i for i in range(len(line) - 1, -1, -1) if line[i].generation), None)
-    if last is None or (generation := line[last].generation) is None:
-        return 0
-    asked = [turn for turn in generation.messages if turn["role"] != "system"]
-    turns = [message.as_turn() for message in line[:last]]
-    starts = (i for i, turn in enumerate(turns) if turn["role"] == "user")
-    return next((i for i in starts if request_messages("", turns[i:]) == asked), 0)
+    """How many of the oldest messages the latest reply in `line` was asked without; what follows leaves them out too."""
+    return next((message.left_out for message in reversed(line) if message.generation), 0)

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from workspace.urls import examples, interchange, playground, prompts, together
-from workspace.views import chats, people, teams
+from workspace.views import chats, feedback, people, teams
 
 the_people = [
     path("", people.home, name="home"),
@@ -29,6 +29,8 @@ chat = [
     path("t/<slug:team>/chat/<uuid:chat_id>/settings/", chats.chat_settings, name="chat_settings"),
     path("t/<slug:team>/chat/<uuid:chat_id>/archive/", chats.chat_archive, name="chat_archive"),
     path("t/<slug:team>/chat/<uuid:chat_id>/export/", chats.chat_export, name="chat_export"),
+    path("t/<slug:team>/feedback/<uuid:generation_id>/", feedback.feedback, name="feedback"),
+    path("t/<slug:team>/feedback/<uuid:generation_id>/use/", feedback.feedback_use, name="feedback_use"),
 ]
 
 urlpatterns = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
@@ -17,7 +18,7 @@ from jobs.models import Adapter, Worker
 from llmstudio.http import StudioRequest
 from workspace.chat_forms import Answerers, ChatSettings, answers_key
 from workspace.chats import Refused
-from workspace.models import Chat, Role, Team
+from workspace.models import Chat, Feedback, Role, Team
 
 PAGE = 60  # conversations listed at once
 
@@ -100,12 +101,13 @@ def chat_archive(request: StudioRequest, chat_id: UUID) -> HttpResponse:
 
 
 def chat_export(request: StudioRequest, chat_id: UUID) -> HttpResponse:
-    """The branch one looks at, as Markdown to read or JSON to compute with."""
+    """The branch one looks at, as Markdown to read, or as JSON to compute with: there it is what the model reads,
+    with files and examples."""
     chat = owned(request.team, chat_id)
-    turns = chat.path(position(request))
+    turns = chat.path(position(request), texts=True)
     name = slugify(str(chat)) or "chat"
     if request.GET.get("format") == "json":
-        said: list[dict[str, Any]] = [turn.message.as_turn() for turn in turns]
+        said = [read for turn in turns for read in turn.message.as_turns()]
         if chat.system:
             said.insert(0, {"role": "system", "content": chat.system})
         whole = {
@@ -170,6 +172,9 @@ def listed(request: StudioRequest, current: Chat | None = None) -> dict[str, Any
 def pane(request: StudioRequest, chat: Chat, at: UUID | None = None) -> dict[str, Any]:
     """One conversation with all that is shown around it."""
     turns = chat.path(at)
+    replies = [turn.message.generation_id for turn in turns if turn.message.generation_id]
+    opinions = Feedback.objects.opinions(replies, request.user)
+    turns = [replace(turn, opinions=opinions.get(turn.message.generation_id)) for turn in turns]
     latest = next((turn.message.generation for turn in reversed(turns) if turn.message.generation), None)
     room = chat.model.room()
     used = latest.prompt_tokens + latest.completion_tokens if latest else 0
