@@ -99,6 +99,20 @@ def pair(example: Shot, question: str) -> list[Message]:
     return [{"role": "user", "content": asked}, {"role": "assistant", "content": example.output}]
 
 
+def meter(count: Callable[[list[Message]], int | None] | None = None) -> Callable[[list[Message]], int]:
+    """Measures what turns add to a prompt, in tokens. `count` is a function from messages to tokens; where there is none,
+    or it does not know, four characters count as a token."""
+    opening = [{"role": "user", "content": "."}, {"role": "assistant", "content": "."}]
+    before = count(opening) if count else None  # what a template puts around any conversation is no example's cost
+
+    def measure(turns: list[Message]) -> int:
+        if count is None or before is None:
+            return -(-sum(len(turn["content"]) for turn in turns) // 4)
+        return (count([*opening, *turns]) or before) - before
+
+    return measure
+
+
 def last_question(messages: Sequence[Message]) -> int | None:
     """Where the last user message stands."""
     return next((i for i in range(len(messages) - 1, -1, -1) if messages[i].get("role") == "user"), None)

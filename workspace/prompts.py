@@ -143,6 +143,13 @@ def fill(
     return filled
 
 
+def expanded(text: str, includes: Mapping[Include, str]) -> str:
+    """An author's text with its includes put in and its variables left as they are."""
+    return _TAG.sub(
+        lambda tag: tag[0] if tag["variable"] else includes[Include(tag["include"], tag["which"] or "")], text
+    )
+
+
 def as_text(messages: Sequence[Message]) -> str:
     """All that a reader sees of a prompt, for search and for word counts."""
     return "\n\n".join(message.get("content") or f"[{message.get('name', '')}]" for message in messages)
