@@ -6,22 +6,17 @@ It knows examples and models, not pages.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 from collections.abc import Sequence
 from uuid import UUID
 
-from django.core.cache import cache
-from redis.exceptions import RedisError
-
 from jobs.models import LanguageModel
 from workspace import fewshot
 from workspace.models import Example, ExampleSetVersion
+from workspace.remembered import remembered
 
 log = logging.getLogger(__name__)
-
-KEPT = 30 * 86_400  # seconds; an example never changes, so this only bounds the cache
 
 
 class Costs:
@@ -29,46 +24,32 @@ class Costs:
 
     def __init__(self, model: LanguageModel | None) -> None:
         self.model = model
-        self.exact = False
-        self.count = None
-        if model is not None and _counts(model):
-            self.exact, self.count = True, model.prompt_tokens
-            # Equal templates and tokenizers give equal counts.
-            self.name = f"{model.pk}:{model.template_hash[:16]}"
-        self.measure = fewshot.meter(self.count)
+        self.exact = model is not None and counts(model)
+        self.measure = fewshot.meter(model.prompt_tokens if model and self.exact else None)
+        # Equal templates and tokenizers give equal counts.
+        self.name = f"{model.pk}:{model.template_hash[:16]}" if model and self.exact else "characters"
 
     def of(self, examples: Sequence[Example]) -> dict[UUID, int]:
         if not self.exact:
             return {example.pk: self.measure(example.turns) for example in examples}
-        keys = {example.pk: self._key(example) for example in examples}
-        known: dict[str, int] = {}
-        with contextlib.suppress(RedisError, OSError):
-            known = cache.get_many(keys.values())
-        found = {example.pk: known.get(keys[example.pk], None) or self.measure(example.turns) for example in examples}
-        if fresh := {keys[pk]: tokens for pk, tokens in found.items() if keys[pk] not in known}:
-            with contextlib.suppress(RedisError, OSError):
-                cache.set_many(fresh, KEPT)
-        return found
+        by_id = {example.pk: example for example in examples}
+        names = {pk: f"example:{self.name}:{digest(example)}" for pk, example in by_id.items()}
+        return remembered(names, lambda pk: self.measure(by_id[pk].turns))
 
     def total(self, version: ExampleSetVersion) -> int:
         """Of a whole version, which never changes either."""
-        key = f"examples:{self.name}:{version.pk}" if self.exact else ""
-        if key:
-            with contextlib.suppress(RedisError, OSError):
-                if (known := cache.get(key)) is not None:
-                    return int(known)
-        total = sum(self.of(version.ordered()).values())
-        if key:
-            with contextlib.suppress(RedisError, OSError):
-                cache.set(key, total, KEPT)
-        return total
-
-    def _key(self, example: Example) -> str:
-        digest = hashlib.sha256(f"{len(example.input)}:{example.input}{example.output}".encode()).hexdigest()
-        return f"example:{self.name}:{digest[:40]}"
+        found = remembered(
+            {version.pk: f"examples:{self.name}:{version.pk}"}, lambda _: sum(self.of(version.ordered()).values())
+        )
+        return int(found[version.pk])
 
 
-def _counts(model: LanguageModel) -> bool:
+def digest(example: Example) -> str:
+    texts = f"{len(example.input)}:{example.input}{example.output}"
+    return hashlib.sha256(texts.encode()).hexdigest()[:40]
+
+
+def counts(model: LanguageModel) -> bool:
     """Whether the model's tokenizer is here and can be read."""
     try:
         return model.prompt_tokens([{"role": "user", "content": "."}]) is not None

@@ -16,14 +16,15 @@ from uuid import UUID
 
 from django.db import transaction
 
-from jobs.models import Adapter, Dataset, LanguageModel, Row
+from jobs.models import Adapter, Dataset, LanguageModel, Row, State
 from workspace import fewshot
 from workspace.models import Example, Grid, GridCell, GridColumn, GridInput, PromptVersion, User
 from workspace.prompts import PromptError
+from workspace.remembered import remembered
 from workspace.scores import METRICS, score
 
-MAX_ROWS = 200
-MAX_EXAMPLES = 32  # left out one by one; each is a column
+MAX_ROWS = 100
+MAX_EXAMPLES = 24  # left out one by one; each is a column
 MIN_ROWS = 5  # below it no interval means anything
 RESAMPLES = 1000
 
@@ -51,8 +52,7 @@ class Plan:
         changes no question."""
         if self.version.examples is None:
             return []
-        at = fewshot.last_question(self.version.messages)
-        question = self.version.messages[at]["content"] if at is not None else ""
+        question = self.version.question()
         used: Counter[UUID] = Counter()
         by_id: dict[UUID, Example] = {}
         same_for_all = fewshot.Shots.from_dict(self.version.shots).how in ("fixed", "budget")
@@ -180,14 +180,17 @@ def read(grid: Grid) -> Result:
     inputs = list(grid.inputs.all())
     cells = {
         (cell.column_id, cell.input_id): cell
-        for cell in GridCell.objects.filter(column__grid=grid, run=grid.run).select_related("generation")
+        for cell in GridCell.objects.filter(column__grid=grid, run=grid.run)
+        .select_related("generation")
+        .defer("generation__messages", "generation__params")
     }
-    scores = {
-        key: score(metric, cell.generation.text, line.expected)
-        for line in inputs
-        for column in columns
-        if (cell := cells.get(key := (column.pk, line.pk))) and cell.generation and _answered(cell)
+    expected = {line.pk: line.expected for line in inputs}
+    names = {
+        key: f"score:{metric}:{cell.pk}:{cell.generation.text_sha256[:16]}"
+        for key, cell in cells.items()
+        if key[1] in expected and cell.generation and cell.generation.state == State.SUCCEEDED
     }
+    scores: dict[Any, float] = remembered(names, lambda key: score(metric, _text(cells[key]), expected[key[1]]))
     effects = []
     for column in columns[1:]:
         effect = Effect(column.omit, column.label)
@@ -217,10 +220,6 @@ def read(grid: Grid) -> Result:
         failed=done - len(scores),
         score=sum(of_all) / len(of_all) if of_all else None,
     )
-
-
-def _answered(cell: GridCell) -> bool:
-    return cell.generation is not None and cell.generation.state == "succeeded"
 
 
 def _waits(cell: GridCell | None) -> bool:

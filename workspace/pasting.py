@@ -16,7 +16,7 @@ from typing import Any
 from workspace.examples import BadExample, Texts
 from workspace.prompts import NAME
 
-MAX_PASTE = 2_000_000  # characters
+MAX_PASTE = 1_000_000  # characters
 MAX_REPORTED = 100  # bad lines that are listed; all are counted
 DELIMITERS = "\t,;|"
 NAMES = {

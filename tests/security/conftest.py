@@ -43,6 +43,7 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
         "adapter": adapter,
         "chat": chat,
         "dataset": dataset,
+        "example": examples.add(charlie, input="Secret", output="Secret"),
         "set": examples,
         "file": file,
         "finetune": run,

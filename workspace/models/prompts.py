@@ -430,6 +430,13 @@ class PromptVersion(models.Model):
         texts = included_texts(self.prompt.team, self.messages, within=self.prompt.name)
         return Found(texts, self.examples.ordered() if self.examples else [])
 
+    def question(self) -> str:
+        """The last user message, its includes put in and its variables left as they are. Raises PromptError."""
+        if (at := fewshot.last_question(self.messages)) is None:
+            return ""
+        texts = included_texts(self.prompt.team, [self.messages[at]], within=self.prompt.name)
+        return prompts.expanded(self.messages[at]["content"], texts)
+
     def choose_examples(
         self,
         query: str,
