@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Literal, Protocol, Self, TypeVar, get_args
 
 from workspace.prompts import EXAMPLES, Message, PromptError, fill, placeholders_in, variables_in
@@ -103,12 +104,14 @@ def meter(count: Callable[[list[Message]], int | None] | None = None) -> Callabl
     """Measures what turns add to a prompt, in tokens. `count` is a function from messages to tokens; where there is none,
     or it does not know, four characters count as a token."""
     opening = [{"role": "user", "content": "."}, {"role": "assistant", "content": "."}]
-    before = count(opening) if count else None  # what a template puts around any conversation is no example's cost
+    baseline = cache(lambda: count(opening) if count else None)  # asked for only once something is measured
 
     def measure(turns: list[Message]) -> int:
-        if count is None or before is None:
+        before = baseline()  # what a template puts around any conversation is no example's cost
+        after = count([*opening, *turns]) if count and before is not None else None
+        if before is None or after is None:
             return -(-sum(len(turn["content"]) for turn in turns) // 4)
-        return (count([*opening, *turns]) or before) - before
+        return after - before
 
     return measure
 
