@@ -26,7 +26,7 @@ from jobs.notices import team_group
 from llmstudio.policy import SOCKET
 from workspace import presence, streams
 from workspace.chats import Refused
-from workspace.models import Chat, Grid, Membership, Message, Role, User
+from workspace.models import Chat, ExampleSet, Grid, Membership, Message, Role, User
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,14 @@ MAX_SUBSCRIPTIONS = 320  # things a tab follows: a screen full of playground cel
 MAX_NAMED = 250  # generations in one frame
 PULSE = 10.0  # seconds between heartbeats: membership and session are looked at again, presence is renewed
 BURST, PER_SECOND = 60, 10  # frames a socket may send at once, and steadily
-WATCHED = {"chat": Chat, "run": FineTune, "import": Import, "generation": Generation, "grid": Grid}
+WATCHED = {
+    "chat": Chat,
+    "run": FineTune,
+    "import": Import,
+    "generation": Generation,
+    "grid": Grid,
+    "examples": ExampleSet,
+}
 
 SIGNED_OUT, REMOVED, NO_TEAM = 4401, 4403, 4404
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Literal, Protocol, Self, TypeVar, get_args
 
 from workspace.prompts import EXAMPLES, Message, PromptError, fill, placeholders_in, variables_in
@@ -97,6 +98,22 @@ def pair(example: Shot, question: str) -> list[Message]:
     elif len(names) == 1:
         asked = fill(template, {names[0]: example.input})[0]["content"]
     return [{"role": "user", "content": asked}, {"role": "assistant", "content": example.output}]
+
+
+def meter(count: Callable[[list[Message]], int | None] | None = None) -> Callable[[list[Message]], int]:
+    """Measures what turns add to a prompt, in tokens. `count` is a function from messages to tokens; where there is none,
+    or it does not know, four characters count as a token."""
+    opening = [{"role": "user", "content": "."}, {"role": "assistant", "content": "."}]
+    baseline = cache(lambda: count(opening) if count else None)  # asked for only once something is measured
+
+    def measure(turns: list[Message]) -> int:
+        before = baseline()  # what a template puts around any conversation is no example's cost
+        after = count([*opening, *turns]) if count and before is not None else None
+        if before is None or after is None:
+            return -(-sum(len(turn["content"]) for turn in turns) // 4)
+        return after - before
+
+    return measure
 
 
 def last_question(messages: Sequence[Message]) -> int | None:

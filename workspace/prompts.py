@@ -160,14 +160,17 @@ def fill(
     return filled
 
 
+def expanded(text: str, includes: Mapping[Include, str]) -> str:
+    """An author's text with its includes put in and its variables left as they are."""
+    return _TAG.sub(
+        lambda tag: tag[0] if tag["variable"] else includes[Include(tag["include"], tag["which"] or "")], text
+    )
+
+
 def with_includes(messages: Sequence[Message], texts: Mapping[Include, str]) -> list[Message]:
     """The messages with the included texts in place and every variable still to be filled."""
-
-    def replaced(tag: re.Match[str]) -> str:
-        return tag[0] if tag["variable"] else texts[Include(tag["include"], tag["which"] or "")]
-
     return [
-        {**message, "content": _TAG.sub(replaced, message["content"])} if "content" in message else dict(message)
+        {**message, "content": expanded(message["content"], texts)} if "content" in message else dict(message)
         for message in messages
     ]
 

@@ -60,6 +60,7 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
         "chat": chat,
         "comment": comment,
         "dataset": dataset,
+        "example": examples.add(charlie, input="Secret", output="Secret"),
         "set": examples,
         "file": file,
         "finetune": run,

@@ -4,16 +4,18 @@ from workspace.models.activity import Activity
 from workspace.models.attachments import Attachment
 from workspace.models.chats import Chat
 from workspace.models.comments import Comment, CommentRefused
-from workspace.models.examples import Example, ExampleRating, ExampleSet, ExampleSetVersion
+from workspace.models.example import Example, ExampleRating
+from workspace.models.examples import ExampleSet, ExampleSetVersion, TooMany
 from workspace.models.feedback import Feedback, NotKept, Opinions
 from workspace.models.grids import Grid, GridCell, GridColumn, GridInput, GridRefused, GridVote
+from workspace.models.immutable import Stale
 from workspace.models.invitations import Invitation
 from workspace.models.keys import ApiKey
 from workspace.models.labels import LabelMove, LabelRefused, PromptLabel, PromptReview, ProtectedLabel
 from workspace.models.messages import Message, Turn
 from workspace.models.notifications import Notification
 from workspace.models.people import Membership, NotPossible, Role, Team, User
-from workspace.models.prompts import Prompt, PromptAlias, PromptVersion, Rendered, Stale
+from workspace.models.prompts import Prompt, PromptAlias, PromptVersion, Rendered
 
 __all__ = [
     "Activity",
@@ -52,6 +54,7 @@ __all__ = [
     "Role",
     "Stale",
     "Team",
+    "TooMany",
     "Turn",
     "User",
 ]

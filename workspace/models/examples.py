@@ -1,29 +1,77 @@
-"""Few-shot examples: sets that prompts share, in immutable versions. How they are chosen is workspace/fewshot.py."""
+"""Sets of few-shot examples that prompts share, in immutable versions. How they are chosen is workspace/fewshot.py."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import GinIndex
-from django.contrib.postgres.search import TrigramSimilarity
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
 from jobs import notices
+from workspace import examples as places
+from workspace import fewshot
+from workspace.examples import Clash, Difference, Slot, Texts
+from workspace.fewshot import Shots
 from workspace.models.activity import Activity
+from workspace.models.example import Example
+from workspace.models.immutable import Stale
 from workspace.models.people import Team, User
 
 MAX_EXAMPLES = 2000  # in one set
 
 
+class TooMany(Exception):
+    """More examples than a set holds. Nothing was stored."""
+
+    def __init__(self, wanted: int) -> None:
+        super().__init__(f"A set holds at most {MAX_EXAMPLES:,} examples; this would make {wanted:,}.")
+
+
+class Figures(NamedTuple):
+    """Of a set's newest version: how many examples, their characters, and what people think of them."""
+
+    examples: int = 0
+    characters: int = 0
+    stars: float | None = None
+    ratings: int = 0
+
+
 class ExampleSetQuerySet(models.QuerySet["ExampleSet"]):
     def for_team(self, team: Team) -> Self:
         return self.filter(team=team, archived_at=None)
+
+    def search(self, words: str) -> Self:
+        """Those with every word in the name or the description."""
+        found = self
+        for word in words.replace("\x00", "")[:200].split():
+            found = found.filter(Q(name__icontains=word) | Q(description__icontains=word))
+        return found
+
+    @staticmethod
+    def figures(sets: Sequence[ExampleSet]) -> dict[uuid.UUID, Figures]:
+        """For a page of sets, in one query."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                SELECT version.set_id, count(*), sum(length(example.input) + length(example.output)),
+                       avg(rated.mean)::float, coalesce(sum(rated.people), 0)::int
+                FROM workspace_examplesetversion AS version
+                JOIN unnest(%s::uuid[], %s::int[]) AS newest(id, number)
+                  ON newest.id = version.set_id AND newest.number = version.number
+                CROSS JOIN unnest(version."order") AS place(id)
+                JOIN workspace_example AS example ON example.id = place.id
+                LEFT JOIN (SELECT example_id, avg(stars) AS mean, count(*) AS people
+                           FROM workspace_examplerating GROUP BY example_id) AS rated ON rated.example_id = example.id
+                GROUP BY version.set_id
+                """,
+                [[found.pk for found in sets], [found.latest for found in sets]],
+            )
+            return {row[0]: Figures(*row[1:]) for row in cursor.fetchall()}
 
 
 class ExampleSet(models.Model):
@@ -68,29 +116,85 @@ class ExampleSet(models.Model):
     def newest(self) -> ExampleSetVersion:
         return self.versions.get(number=self.latest)
 
-    def save_version(self, author: User, order: Sequence[uuid.UUID], *, note: str = "") -> ExampleSetVersion:
-        """The next version: these examples of this set, in this order."""
+    def save_version(
+        self, author: User, order: Sequence[uuid.UUID], *, note: str = "", based_on: int | None = None
+    ) -> ExampleSetVersion:
+        """The next version: these examples of this set, in this order. `based_on` is the version the author saw (None:
+        whatever is newest). Raises Stale when there is a newer one, and TooMany."""
+        if len(order) > MAX_EXAMPLES:
+            raise TooMany(len(order))
         with transaction.atomic():
-            held = ExampleSet.objects.select_for_update().get(pk=self.pk)
+            held = self.held(based_on)
             version = ExampleSetVersion.objects.create(
                 set=held, number=held.latest + 1, author=author, order=list(order), note=note[:300]
             )
-            ExampleSet.objects.filter(pk=self.pk).update(
-                latest=version.number, version=F("version") + 1, updated_at=Now()
-            )
-            self.refresh_from_db(fields=["latest", "version", "updated_at"])
-            notices.changed(self.team_id, "examples", self.pk, self.version)
-            Activity.record(self.team_id, author, "saved", self, note=note)
+            self.change(latest=version.number, updated_at=Now())
+            verb = "started" if version.number == 1 else "saved"
+            Activity.record(self.team_id, author, verb, self, note="" if version.number == 1 else note)
             return version
 
+    def held(self, based_on: int | None = None) -> ExampleSet:
+        """The row, locked until the transaction ends. Raises Stale."""
+        held = ExampleSet.objects.select_for_update().get(pk=self.pk)
+        if based_on is not None and based_on != held.latest:
+            raise Stale(held.versions.select_related("author").get(number=held.latest))
+        return held
+
     def add(self, author: User, *, input: str, output: str, note: str = "", **fields: Any) -> Example:
-        """One more example at the end, as a new version. `fields`: values, source_kind, source_id."""
+        """One more example at the end, as a new version. `fields`: values, source_kind, source_id. Raises BadExample."""
+        texts = Texts.checked(input, output, fields.pop("values", None))
+        [example] = self.add_many(author, [texts], note=note or "Added an example", **fields)
+        return example
+
+    def add_many(self, author: User, texts: Iterable[Texts], *, note: str, **source: Any) -> list[Example]:
+        """More examples at the end, all in one new version."""
         with transaction.atomic():
-            held = ExampleSet.objects.select_for_update().get(pk=self.pk)
-            example = Example.objects.create(set=held, author=author, input=input, output=output, **fields)
+            held = self.held()
             order = held.newest.order if held.latest else []
-            self.save_version(author, [*order, example.pk], note=note or "Added an example")
-            return example
+            made = [Example.of(held, author, one, **source) for one in texts]
+            Example.objects.bulk_create(made)
+            self.save_version(author, [*order, *(example.pk for example in made)], note=note)
+            return made
+
+    def save_slots(
+        self, author: User, slots: Sequence[Slot], *, based_on: int, note: str = ""
+    ) -> ExampleSetVersion | None:
+        """The next version as `slots` say it, or None where they change nothing. An edit makes a new example that
+        replaces the old one. Raises Stale and TooMany."""
+        with transaction.atomic():
+            base = self.held(based_on).newest.order
+            if not (what := places.summary(base, slots)):
+                return None
+            old = Example.objects.filter(set=self).in_bulk([slot.example for slot in slots if slot.example])
+            order: list[uuid.UUID] = []
+            made: list[Example] = []
+            for slot in slots:
+                if slot.texts is None and slot.example and slot.example in old:
+                    order.append(slot.example)
+                elif slot.texts:
+                    made.append(
+                        Example.of(self, author, slot.texts, replaces=old.get(slot.example) if slot.example else None)
+                    )
+                    order.append(made[-1].pk)
+            Example.objects.bulk_create(made)
+            return self.save_version(author, order, note=note or what)
+
+    def restore(self, author: User, number: int) -> ExampleSetVersion:
+        """A new version that holds what version `number` held."""
+        order = self.versions.get(number=number).order
+        return self.save_version(author, order, note=f"Restored version {number}")
+
+    def change(self, **fields: Any) -> None:
+        """Write these fields and no others, raise the notice version and tell the team."""
+        ExampleSet.objects.filter(pk=self.pk).update(version=F("version") + 1, **fields)
+        self.refresh_from_db(fields=["version", *fields])
+        notices.changed(self.team_id, "examples", self.pk, self.version)
+
+    def archive(self, by: User, *, undo: bool = False) -> None:
+        """Put the set away, or take it back out (IntegrityError if its name was taken since). Prompts keep using it."""
+        with transaction.atomic():
+            self.change(archived_at=None if undo else Now())
+            Activity.record(self.team_id, by, "restored" if undo else "archived", self)
 
 
 class ExampleSetVersion(models.Model):
@@ -115,60 +219,39 @@ class ExampleSetVersion(models.Model):
         rows = Example.objects.in_bulk(self.order)
         return [rows[pk] for pk in self.order if pk in rows]
 
+    def choose(
+        self,
+        shots: Shots,
+        query: str,
+        *,
+        question: str = "",
+        omit: uuid.UUID | None = None,
+        count: Callable[..., int | None] | None = None,
+        among: Sequence[Example] | None = None,
+    ) -> list[Example]:
+        """The examples for one input, out of `among` (its own, looked up now, unless they are handed in). `question` is a
+        prompt's last user message, still with its variables."""
+        ordered = [one for one in (self.ordered() if among is None else among) if one.pk != omit]
+        by_id = {example.pk: example for example in ordered}
+        measure = fewshot.meter(count)
 
-class ExampleQuerySet(models.QuerySet["Example"]):
-    def nearest(self, text: str) -> Self:
-        """By trigram similarity of the input to `text` (pg_trgm), best first."""
-        return self.annotate(similarity=TrigramSimilarity("input", text)).order_by("-similarity", "created_at")
+        def nearest() -> list[Example]:
+            ids = Example.objects.filter(pk__in=by_id).nearest(query).values_list("pk", flat=True)
+            return [by_id[pk] for pk in ids]
 
+        def cost(example: Example) -> int:
+            return measure(fewshot.pair(example, question))
 
-class Example(models.Model):
-    """One question and its good answer. Its texts never change: an edit makes a new one that `replaces` it."""
+        return shots.choose(ordered, query, nearest=nearest, cost=cost)
 
-    class Source(models.TextChoices):
-        TYPED = "typed", "Typed in"
-        MESSAGE = "message", "Chat answer"
-        CELL = "cell", "Playground cell"
-        ROW = "row", "Data set row"
-        IMPORT = "import", "Imported"
+    def differences(self, newer: ExampleSetVersion) -> list[Difference]:
+        """What changed from this version to `newer`."""
+        origin = Example.objects.origins(newer.order, self.order)
+        return places.differences(self.order, newer.order, origin)
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    set = models.ForeignKey(ExampleSet, on_delete=models.CASCADE, related_name="examples")
-    author = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    input = models.TextField(max_length=100_000)
-    output = models.TextField(max_length=100_000)
-    values: models.JSONField[dict[str, str]] = models.JSONField(default=dict, blank=True)  # variable -> text
-    source_kind = models.CharField(max_length=10, choices=Source.choices, default=Source.TYPED)
-    source_id = models.CharField(max_length=64, blank=True)
-    replaces = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="+")
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    objects = ExampleQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["created_at"]
-        indexes = [GinIndex(fields=["input"], opclasses=["gin_trgm_ops"], name="example_input_trigrams")]
-
-    def __str__(self) -> str:
-        return self.input[:60]
-
-    @property
-    def characters(self) -> int:
-        return len(self.input) + len(self.output)
-
-
-class ExampleRating(models.Model):
-    """What one person thinks of an example: 1 to 5."""
-
-    example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="ratings")
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
-    stars = models.PositiveSmallIntegerField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["example", "user"], name="example_rating_once"),
-            models.CheckConstraint(condition=Q(stars__range=(1, 5)), name="example_rating_1_to_5"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.stars} of 5"
+    def merged(
+        self, theirs: ExampleSetVersion, mine: Sequence[Slot], choices: Mapping[uuid.UUID, places.Choice] | None = None
+    ) -> tuple[list[Slot], list[Clash]]:
+        """Someone's changes to this version put on top of a newer one, and the examples that both changed."""
+        became = {old: new for new, old in Example.objects.origins(theirs.order, self.order).items()}
+        return places.merge(self.order, theirs.order, mine, became, choices)

@@ -18,7 +18,7 @@ from django.urls import reverse
 from jobs import notices
 from jobs.models import Generation
 from workspace.models.activity import Activity
-from workspace.models.examples import Example
+from workspace.models.example import Example
 from workspace.models.grid_runs import ColumnAsker, typed_variables, union
 from workspace.models.people import Team, User
 from workspace.models.prompts import PromptVersion

@@ -22,21 +22,15 @@ from jobs import notices
 from jobs.models import Adapter, Generation, LanguageModel
 from workspace import fewshot, prompts, variables
 from workspace.models.activity import Activity
-from workspace.models.examples import Example, ExampleSetVersion
+from workspace.models.example import Example
+from workspace.models.examples import ExampleSetVersion
+from workspace.models.immutable import Stale
 from workspace.models.people import Team, User
 from workspace.prompts import Include, Message, PromptError
 from workspace.variables import Variable
 
 PRODUCTION, LATEST = "production", "latest"
 MAX_NOTE = 500
-
-
-class Stale(Exception):
-    """Someone saved in between: `latest` is their version. Nothing was stored."""
-
-    def __init__(self, latest: Any) -> None:
-        super().__init__(f"{latest.author} saved version {latest.number} meanwhile.")
-        self.latest = latest
 
 
 class PromptQuerySet(models.QuerySet["Prompt"]):
@@ -397,8 +391,8 @@ class PromptVersion(models.Model):
         if self.examples_id and (at := fewshot.last_question(template)) is not None:
             [question] = prompts.fill([template[at]], parsed, includes=texts)
             query = query_of(template[at], parsed, question)
-            chosen = self.choose_examples(query, omit=omit, count=count, among=found.examples)
-            asked = template[at]["content"]
+            asked = prompts.expanded(template[at]["content"], texts)
+            chosen = self.choose_examples(query, question=asked, omit=omit, count=count, among=found.examples)
             filled[prompts.EXAMPLES] = [turn for example in chosen for turn in fewshot.pair(example, asked)]
             template = fewshot.with_examples_placeholder(template)
         return Rendered(self, prompts.fill(template, parsed, includes=texts, placeholders=filled), chosen)
@@ -448,25 +442,28 @@ class PromptVersion(models.Model):
         texts = included_texts(self.prompt.team, self.messages, within=self.prompt.name)
         return Found(texts, self.examples.ordered() if self.examples else [])
 
+    def question(self) -> str:
+        """The last user message, its includes put in and its variables left as they are. Raises PromptError."""
+        if (at := fewshot.last_question(self.messages)) is None:
+            return ""
+        texts = included_texts(self.prompt.team, [self.messages[at]], within=self.prompt.name)
+        return prompts.expanded(self.messages[at]["content"], texts)
+
     def choose_examples(
-        self, query: str, *, omit: uuid.UUID | None = None, count: Any = None, among: Sequence[Example] | None = None
+        self,
+        query: str,
+        *,
+        question: str = "",
+        omit: uuid.UUID | None = None,
+        count: Any = None,
+        among: Sequence[Example] | None = None,
     ) -> list[Example]:
-        """The examples for one input, out of the version's own unless they are handed in."""
+        """The examples for one input, out of the version's own unless they are handed in. `question` is the last user
+        message, still with its variables."""
         if self.examples is None:
             return []
-        ordered = [one for one in (self.examples.ordered() if among is None else among) if one.pk != omit]
-        by_id = {example.pk: example for example in ordered}
-
-        def cost(example: Example) -> int:
-            turns = [{"role": "user", "content": example.input}, {"role": "assistant", "content": example.output}]
-            tokens = count(turns) if count else None
-            return int(tokens) if tokens is not None else example.characters // 4
-
-        def nearest() -> list[Example]:
-            ids = Example.objects.filter(pk__in=by_id).nearest(query).values_list("pk", flat=True)
-            return [by_id[pk] for pk in ids]
-
-        return fewshot.Shots.from_dict(self.shots).choose(ordered, query, nearest=nearest, cost=cost)
+        shots = fewshot.Shots.from_dict(self.shots)
+        return self.examples.choose(shots, query, question=question, omit=omit, count=count, among=among)
 
 
 def query_of(template: Message, values: Mapping[str, str], filled: Message) -> str:
