@@ -23,7 +23,8 @@ def prompts(request: StudioRequest) -> HttpResponse:
     """The list. htmx asks for what the filters leave, or for the next page alone."""
     filters = Filters.from_query(request.GET)
     if request.htmx and "after" in request.GET:
-        page = library.page(filters, request.team, request.user, request.GET["after"])
+        with library.by_index(filters):
+            page = library.page(filters, request.team, request.user, request.GET["after"])
         return render(request, "workspace/_library_rows.html", {"page": page, "filters": filters})
     context = listed(request, filters)
     if request.htmx:
@@ -34,15 +35,19 @@ def prompts(request: StudioRequest) -> HttpResponse:
 def listed(request: StudioRequest, filters: Filters) -> dict[str, Any]:
     found = filters.apply(request.team, request.user)
     tree, everything = library.folders(filters, request.team)
+    with library.by_index(filters):
+        page = library.page(filters, request.team, request.user, request.GET.get("after", ""))
+        total = found.count() if filters.narrow or filters.folder else everything
+        tags = library.tags(filters, found)
     return {
         "filters": filters,
-        "page": library.page(filters, request.team, request.user, request.GET.get("after", "")),
-        "total": found.count() if filters.narrow or filters.folder else everything,
+        "page": page,
+        "total": total,
         "everything": everything,
         "folders": tree,
         "crumbs": library.crumbs(filters),
-        "tags": library.tags(filters, found),
-        "labels": library.label_names(request.team),
+        "tags": tags,
+        "labels": () if request.htmx else library.label_names(request.team),
         "sorts": library.SORTS,
         "kinds": Prompt.Kind.choices,
         "formats": FORMATS,
