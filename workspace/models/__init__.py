@@ -6,7 +6,8 @@ from workspace.models.chats import Chat
 from workspace.models.comments import Comment, Notification
 from workspace.models.examples import Example, ExampleRating, ExampleSet, ExampleSetVersion
 from workspace.models.feedback import Feedback
-from workspace.models.grids import Grid, GridCell, GridColumn, GridInput, GridRefused, GridVote
+from workspace.models.grid_cells import GridCell, GridColumn, GridInput, GridVote
+from workspace.models.grids import Grid, GridRefused
 from workspace.models.invitations import Invitation
 from workspace.models.keys import ApiKey
 from workspace.models.labels import LabelMove, LabelRefused, PromptLabel, PromptReview, ProtectedLabel
