@@ -397,6 +397,10 @@ class Migration(migrations.Migration):
                 ),
                 ("messages", models.JSONField()),
                 ("line", models.PositiveIntegerField(help_text="Where it stood in the uploaded file.", null=True)),
+                (
+                    "source",
+                    models.CharField(blank=True, help_text="What it was made from, such as cell:<id>.", max_length=64),
+                ),
             ],
             options={
                 "ordering": ["position"],

@@ -128,6 +128,7 @@ class Row(models.Model):
     split = models.CharField(max_length=10, choices=Split.choices)
     messages: models.JSONField[list[dict[str, str]]] = models.JSONField()
     line = models.PositiveIntegerField(null=True, help_text="Where it stood in the uploaded file.")
+    source = models.CharField(max_length=64, blank=True, help_text="What it was made from, such as cell:<id>.")
 
     objects = RowQuerySet.as_manager()
 
@@ -147,6 +148,12 @@ class Row(models.Model):
     @property
     def answer(self) -> str:
         return str(self.messages[-1]["content"])
+
+    @property
+    def cell_id(self) -> str:
+        """The playground cell that it was made from, if it was."""
+        kind, _, key = self.source.partition(":")
+        return key if kind == "cell" else ""
 
     @property
     def earlier(self) -> int:

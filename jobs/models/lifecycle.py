@@ -99,6 +99,15 @@ class JobQuerySet(models.QuerySet[Any]):
             ids = [row[0] for row in cursor.fetchall()]
         return list(self.model._default_manager.filter(pk__in=ids).order_by("queued_at", "pk"))
 
+    def request_cancel(self) -> int:
+        """Cancel those that have not started, and ask the workers of the others to stop. Returns how many had not ended."""
+        # The mark comes first: should the sweep requeue a job between the two, it sees the mark and cancels.
+        asked = self.unfinished().update(cancel_requested_at=Coalesce("cancel_requested_at", Now()))
+        self.filter(state__in=(State.QUEUED, State.PAUSED), cancel_requested_at__isnull=False).update(
+            state=State.CANCELLED, cause=Cause.CANCELLED, finished_at=Now()
+        )
+        return asked
+
     def expired(self) -> Self:
         return self.active().filter(lease_until__lt=Now())
 
@@ -165,11 +174,4 @@ class Job(models.Model):
 
     def request_cancel(self) -> bool:
         """Cancel a job that has not started, or ask its worker to stop. False if it has already ended."""
-        # The mark comes first: should the sweep requeue the job between the two, it sees the mark and cancels.
-        rows = self.rows().filter(pk=self.pk)
-        if not rows.unfinished().update(cancel_requested_at=Coalesce("cancel_requested_at", Now())):
-            return False
-        rows.filter(state__in=(State.QUEUED, State.PAUSED)).update(
-            state=State.CANCELLED, cause=Cause.CANCELLED, finished_at=Now()
-        )
-        return True
+        return self.rows().filter(pk=self.pk).request_cancel() > 0

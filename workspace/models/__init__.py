@@ -7,7 +7,8 @@ from workspace.models.comments import Comment, CommentRefused
 from workspace.models.example import Example, ExampleRating
 from workspace.models.examples import ExampleSet, ExampleSetVersion, TooMany
 from workspace.models.feedback import Feedback, NotKept, Opinions
-from workspace.models.grids import Grid, GridCell, GridColumn, GridInput, GridRefused, GridVote
+from workspace.models.grid_cells import GridCell, GridColumn, GridInput, GridVote
+from workspace.models.grids import Grid, GridRefused
 from workspace.models.immutable import Stale
 from workspace.models.invitations import Invitation
 from workspace.models.keys import ApiKey

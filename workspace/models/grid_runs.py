@@ -20,7 +20,7 @@ from workspace.prompts import Message, PromptError
 from workspace.variables import Variable
 
 if TYPE_CHECKING:
-    from workspace.models.grids import GridColumn
+    from workspace.models.grid_cells import GridColumn
 
 
 @dataclass(frozen=True)

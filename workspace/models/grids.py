@@ -6,26 +6,26 @@ A cell's answer is a `jobs.Generation`, like a chat's; this module keeps the row
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
-from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce, Now
 from django.urls import reverse
 
 from jobs import notices
-from jobs.models import Generation
+from jobs.models import Generation, LanguageModel
 from workspace.models.activity import Activity
-from workspace.models.example import Example
+from workspace.models.grid_cells import GridCell, GridColumn, GridInput
 from workspace.models.grid_runs import ColumnAsker, typed_variables, union
 from workspace.models.people import Team, User
-from workspace.models.prompts import PromptVersion
-from workspace.prompts import Message
 from workspace.variables import Variable
 
 MAX_COLUMNS, MAX_INPUTS, MAX_CELLS = 12, 500, 2000  # of one grid; cells of one run
+
+EXAMPLE_PROMPT = "Explain {{thing}} to a ten-year-old in two sentences."
+EXAMPLE_THINGS = ("a rainbow", "why bread rises", "what a lighthouse is for")
 
 
 class GridRefused(ValueError):
@@ -35,6 +35,26 @@ class GridRefused(ValueError):
 class GridQuerySet(models.QuerySet["Grid"]):
     def for_team(self, team: Team) -> Self:
         return self.filter(team=team, archived_at=None)
+
+    def search(self, words: str) -> Self:
+        """By name, and by the names of the prompts and models that are compared."""
+        if not words:
+            return self
+        within = GridColumn.objects.filter(grid=OuterRef("pk")).filter(
+            Q(label__icontains=words)
+            | Q(prompt_version__prompt__name__icontains=words)
+            | Q(model__name__icontains=words)
+        )
+        return self.filter(Q(name__icontains=words) | models.Exists(within))
+
+    def counted(self) -> Self:
+        """With the number of their columns and inputs."""
+        return self.annotate(n_columns=count_of(GridColumn), n_inputs=count_of(GridInput))
+
+
+def count_of(model: type[models.Model]) -> Coalesce:
+    rows = model._default_manager.filter(grid=OuterRef("pk")).order_by().values("grid")
+    return Coalesce(Subquery(rows.annotate(n=Count("pk")).values("n")), 0)
 
 
 class Grid(models.Model):
@@ -65,6 +85,131 @@ class Grid(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("grid", kwargs={"team": self.team.slug, "grid_id": self.pk})
+
+    @classmethod
+    def example(cls, team: Team, author: User, model: LanguageModel) -> Grid:
+        """One prompt, one model, two temperatures, three inputs: small enough to run at once."""
+        with transaction.atomic():
+            grid = cls.objects.create(team=team, author=author, name="Example: does temperature matter?")
+            for name, temperature in (("Careful", 0.0), ("Free", 1.0)):
+                grid.add_column(
+                    label=f"{name}, temperature {temperature:g}",
+                    model=model,
+                    messages=[{"role": "user", "content": EXAMPLE_PROMPT}],
+                    params={"temperature": temperature, "max_tokens": 80},
+                )
+            grid.add_inputs([{"thing": thing} for thing in EXAMPLE_THINGS])
+            Activity.record(team.pk, author, "created", grid)
+            return grid
+
+    def copy(self, author: User) -> Grid:
+        """The same columns and inputs in a new grid, without the answers."""
+        with transaction.atomic():
+            name = f"Copy of {self.name}"[:120]
+            twin = Grid.objects.create(team=self.team, author=author, name=name, blind=self.blind, metric=self.metric)
+            columns, inputs = list(self.columns.all()), list(self.inputs.all())
+            for column in columns:
+                column.pk, column.grid = uuid.uuid4(), twin
+            for row in inputs:
+                row.pk, row.grid = uuid.uuid4(), twin
+            GridColumn.objects.bulk_create(columns)
+            GridInput.objects.bulk_create(inputs)
+            Activity.record(self.team_id, author, "created", twin, note=f"From {self.name}")
+            return twin
+
+    def archive(self, by: User, *, undo: bool = False) -> None:
+        """Put the grid away, or take it back out. Nothing is lost."""
+        self.change(archived_at=None if undo else Now())
+        Activity.record(self.team_id, by, "restored" if undo else "archived", self)
+
+    # --- columns and inputs
+
+    def add_column(self, *, after: GridColumn | None = None, **fields: Any) -> GridColumn:
+        """One more column, at the end or right of `after`. Raises GridRefused."""
+        with transaction.atomic():
+            Grid.objects.select_for_update().get(pk=self.pk)
+            columns = list(self.columns.all())
+            if len(columns) >= MAX_COLUMNS:
+                raise GridRefused(f"A grid has at most {MAX_COLUMNS} columns. Remove one first, or copy the grid.")
+            place = columns.index(after) + 1 if after else len(columns)
+            column = GridColumn(grid=self, position=place, **fields)
+            column.save(force_insert=True)
+            self.arrange([*columns[:place], column, *columns[place:]])
+            return column
+
+    def arrange(self, columns: Sequence[GridColumn]) -> None:
+        """Put the columns into this order."""
+        for position, column in enumerate(columns):
+            column.position = position
+        GridColumn.objects.bulk_update(columns, ["position"])
+        self.change(updated_at=Now())
+
+    def move_column(self, column: GridColumn, step: int) -> None:
+        with transaction.atomic():
+            Grid.objects.select_for_update().get(pk=self.pk)
+            columns = list(self.columns.all())
+            at = columns.index(column)
+            columns.insert(max(0, min(at + step, len(columns))), columns.pop(at))
+            self.arrange(columns)
+
+    def remove_column(self, column: GridColumn) -> None:
+        """With its answers."""
+        with transaction.atomic():
+            column.delete()
+            self.arrange(list(self.columns.all()))
+
+    def add_inputs(
+        self, values: Sequence[Mapping[str, Any]], *, expected: Sequence[str] = (), rows: Sequence[Any] = ()
+    ) -> int:
+        """Inputs at the end: their values, and for each the expected answer and the data set's row, where there is one.
+        Returns how many. Raises GridRefused; then none is added."""
+        with transaction.atomic():
+            Grid.objects.select_for_update().get(pk=self.pk)
+            found = self.inputs.aggregate(n=Count("pk"), last=Max("position"))
+            if found["n"] + len(values) > MAX_INPUTS:
+                raise GridRefused(
+                    f"A grid has at most {MAX_INPUTS} inputs: this one has {found['n']:,} and {len(values):,} would "
+                    "come to it. Add fewer, or start a second grid."
+                )
+            start = -1 if found["last"] is None else found["last"]
+            GridInput.objects.bulk_create(
+                GridInput(
+                    grid=self,
+                    position=start + number,
+                    values=dict(one),
+                    expected=expected[number - 1] if expected else "",
+                    row=rows[number - 1] if rows else None,
+                )
+                for number, one in enumerate(values, 1)
+            )
+            self.change(updated_at=Now())
+        return len(values)
+
+    def remove_inputs(self, inputs: models.QuerySet[GridInput]) -> None:
+        """With their answers and votes."""
+        with transaction.atomic():
+            inputs.filter(grid=self).delete()
+            self.change(updated_at=Now())
+
+    def choose_metric(self, metric: str) -> None:
+        """Score by another measure: what was worked out by the old one goes."""
+        with transaction.atomic():
+            GridCell.objects.filter(column__grid=self).exclude(score=None).update(score=None)
+            self.change(metric=metric)
+
+    # --- runs
+
+    def runs(self, most: int = 50) -> list[dict[str, Any]]:
+        """The latest runs: number, time and number of cells, newest first."""
+        rows = GridCell.objects.filter(column__grid=self).values("run").order_by("-run")
+        return [dict(row) for row in rows.annotate(at=Min("created_at"), cells=Count("pk"))[:most]]
+
+    def cancel(self) -> int:
+        """Ask for every unfinished answer to be stopped. Returns how many there were."""
+        cells = GridCell.objects.filter(column__grid=self).unfinished()
+        asked = Generation.objects.filter(pk__in=cells.values("generation")).request_cancel()
+        self.change()
+        return asked
 
     def variables(self) -> list[Variable]:
         """All that the inputs of this grid may fill in."""
@@ -139,103 +284,3 @@ class Grid(models.Model):
         Grid.objects.filter(pk=self.pk).update(version=F("version") + 1, **fields)
         self.refresh_from_db(fields=["version", *fields])
         notices.changed(self.team_id, "grid", self.pk, self.version)
-
-
-class GridColumn(models.Model):
-    """Who answers and how: a prompt version (or plain messages typed here), a model or adapter, parameters."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    grid = models.ForeignKey(Grid, on_delete=models.CASCADE, related_name="columns")
-    position = models.PositiveSmallIntegerField()
-    label = models.CharField(max_length=120, blank=True)
-    prompt_version = models.ForeignKey(PromptVersion, on_delete=models.PROTECT, null=True, related_name="+")
-    messages: models.JSONField[list[Message]] = models.JSONField(default=list)  # where there is no prompt version
-    model = models.ForeignKey("jobs.LanguageModel", on_delete=models.PROTECT, related_name="+")
-    adapter = models.ForeignKey("jobs.Adapter", on_delete=models.SET_NULL, null=True, related_name="+")
-    params: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)  # SamplingParams fields
-    omit = models.ForeignKey(
-        Example, on_delete=models.SET_NULL, null=True, related_name="+"
-    )  # left out of the few-shot
-    changed_at = models.DateTimeField(auto_now_add=True)  # cells from before this were asked otherwise
-
-    class Meta:
-        ordering = ["position"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["grid", "position"], name="grid_column_once", deferrable=models.Deferrable.DEFERRED
-            )
-        ]
-
-    def __str__(self) -> str:
-        return self.label or str(self.prompt_version or self.adapter or self.model)
-
-    def variables(self) -> list[Variable]:
-        """What it takes to ask this column."""
-        if self.prompt_version:
-            return self.prompt_version.declared()
-        return typed_variables(self.grid.team, self.messages)
-
-
-class GridInput(models.Model):
-    """One line of the grid: values for the variables, and the answer that is expected, if known."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    grid = models.ForeignKey(Grid, on_delete=models.CASCADE, related_name="inputs")
-    position = models.PositiveIntegerField()
-    values: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)
-    expected = models.TextField(blank=True)
-    row = models.ForeignKey("jobs.Row", on_delete=models.SET_NULL, null=True, related_name="+")
-    changed_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ["position"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["grid", "position"], name="grid_input_once", deferrable=models.Deferrable.DEFERRED
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"Input {self.position + 1}"
-
-
-class GridCell(models.Model):
-    """One answer of one run. Without a generation, `problem` says why nothing was asked (a missing variable, say);
-    with one it is a remark (a value that no prompt uses)."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    column = models.ForeignKey(GridColumn, on_delete=models.CASCADE, related_name="cells")
-    input = models.ForeignKey(GridInput, on_delete=models.CASCADE, related_name="cells")
-    run = models.PositiveIntegerField()
-    generation = models.OneToOneField("jobs.Generation", on_delete=models.PROTECT, null=True, related_name="+")
-    problem = models.TextField(blank=True)
-    examples = ArrayField(models.UUIDField(), default=list, blank=True)  # the few-shot that it was asked with
-    score = models.FloatField(null=True)  # against the expected answer, by the grid's metric; kept once worked out
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["column", "input", "run"], name="grid_cell_once"),
-            models.CheckConstraint(
-                condition=Q(generation__isnull=False) | ~Q(problem=""), name="grid_cell_answer_or_problem"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"Cell {self.pk}"
-
-
-class GridVote(models.Model):
-    """One person's choice among the answers to one input; no column is a tie."""
-
-    input = models.ForeignKey(GridInput, on_delete=models.CASCADE, related_name="votes")
-    run = models.PositiveIntegerField()
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
-    column = models.ForeignKey(GridColumn, on_delete=models.CASCADE, null=True, related_name="votes")
-    at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["input", "run", "user"], name="grid_vote_once")]
-
-    def __str__(self) -> str:
-        return f"Vote of {self.user}"

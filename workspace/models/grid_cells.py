@@ -1,0 +1,171 @@
+"""What a grid is made of: columns, inputs, the cells where they meet, and the votes on them. The grid is grids.py."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+from jobs.models.lifecycle import FINAL
+from workspace.models.examples import Example
+from workspace.models.feedback import Feedback
+from workspace.models.grid_runs import typed_variables
+from workspace.models.people import User
+from workspace.models.prompts import PromptVersion
+from workspace.prompts import Message
+from workspace.variables import Variable
+
+if TYPE_CHECKING:
+    from workspace.models.grids import Grid
+
+
+class GridColumn(models.Model):
+    """Who answers and how: a prompt version (or plain messages typed here), a model or adapter, parameters."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    grid = models.ForeignKey("workspace.Grid", on_delete=models.CASCADE, related_name="columns")
+    position = models.PositiveSmallIntegerField()
+    label = models.CharField(max_length=120, blank=True)
+    prompt_version = models.ForeignKey(PromptVersion, on_delete=models.PROTECT, null=True, related_name="+")
+    messages: models.JSONField[list[Message]] = models.JSONField(default=list)  # where there is no prompt version
+    model = models.ForeignKey("jobs.LanguageModel", on_delete=models.PROTECT, related_name="+")
+    adapter = models.ForeignKey("jobs.Adapter", on_delete=models.SET_NULL, null=True, related_name="+")
+    params: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)  # SamplingParams fields
+    omit = models.ForeignKey(
+        Example, on_delete=models.SET_NULL, null=True, related_name="+"
+    )  # left out of the few-shot
+    changed_at = models.DateTimeField(auto_now_add=True)  # cells from before this were asked otherwise
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["grid", "position"], name="grid_column_once", deferrable=models.Deferrable.DEFERRED
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.label or str(self.prompt_version or self.adapter or self.model)
+
+    def variables(self) -> list[Variable]:
+        """What it takes to ask this column."""
+        if self.prompt_version:
+            return self.prompt_version.declared()
+        return typed_variables(self.grid.team, self.messages)
+
+
+class GridInput(models.Model):
+    """One line of the grid: values for the variables, and the answer that is expected, if known."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    grid = models.ForeignKey("workspace.Grid", on_delete=models.CASCADE, related_name="inputs")
+    position = models.PositiveIntegerField()
+    values: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)
+    expected = models.TextField(blank=True)
+    row = models.ForeignKey("jobs.Row", on_delete=models.SET_NULL, null=True, related_name="+")
+    changed_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["grid", "position"], name="grid_input_once", deferrable=models.Deferrable.DEFERRED
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Input {self.position + 1}"
+
+
+class GridCellQuerySet(models.QuerySet["GridCell"]):
+    def as_of(self, grid: Grid, run: int) -> Self:
+        """The grid as it stood after `run`: of each column and input the newest cell up to then."""
+        newest = self.filter(column__grid=grid, run__lte=run).order_by("column_id", "input_id", "-run")
+        return self.filter(pk__in=newest.distinct("column_id", "input_id").values("pk"))
+
+    def unfinished(self) -> Self:
+        return self.filter(generation__isnull=False).exclude(generation__state__in=FINAL)
+
+    def good(self) -> Self:
+        """Those that someone found good, or put right."""
+        liked = Feedback.objects.filter(Q(thumb=1) | ~Q(correction=""), generation=models.OuterRef("generation"))
+        return self.filter(models.Exists(liked))
+
+    def loaded(self) -> Self:
+        """With what showing them takes; what was asked is left in the database."""
+        return self.select_related("generation__model", "generation__adapter").defer("generation__messages")
+
+
+class GridCell(models.Model):
+    """One answer of one run. Without a generation, `problem` says why nothing was asked (a missing variable, say);
+    with one it is a remark (a value that no prompt uses)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    column = models.ForeignKey(GridColumn, on_delete=models.CASCADE, related_name="cells")
+    input = models.ForeignKey(GridInput, on_delete=models.CASCADE, related_name="cells")
+    run = models.PositiveIntegerField()
+    generation = models.OneToOneField("jobs.Generation", on_delete=models.PROTECT, null=True, related_name="+")
+    problem = models.TextField(blank=True)
+    examples = ArrayField(models.UUIDField(), default=list, blank=True)  # the few-shot that it was asked with
+    score = models.FloatField(null=True)  # against the expected answer, by the grid's metric; kept once worked out
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = GridCellQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["column", "input", "run"], name="grid_cell_once"),
+            models.CheckConstraint(
+                condition=Q(generation__isnull=False) | ~Q(problem=""), name="grid_cell_answer_or_problem"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Cell {self.pk}"
+
+    def get_absolute_url(self) -> str:
+        """Finds its grid and opens there."""
+        return reverse("cell", kwargs={"team": self.column.grid.team.slug, "cell_id": self.pk})
+
+    @property
+    def state(self) -> str:
+        """The generation's state, or `problem` where nothing could be asked."""
+        return self.generation.state if self.generation else "problem"
+
+    @property
+    def is_live(self) -> bool:
+        return self.generation is not None and not self.generation.is_final
+
+    @property
+    def text(self) -> str:
+        return self.generation.text if self.generation else ""
+
+    @property
+    def is_stale(self) -> bool:
+        """Asked before its column or its input was changed."""
+        return self.created_at < max(self.column.changed_at, self.input.changed_at)
+
+    def correction(self) -> str:
+        """The newest correction that anyone has written of its answer."""
+        found = Feedback.objects.filter(generation=self.generation_id).exclude(correction="").first()
+        return found.correction if found else ""
+
+
+class GridVote(models.Model):
+    """One person's choice among the answers to one input; no column is a tie."""
+
+    input = models.ForeignKey(GridInput, on_delete=models.CASCADE, related_name="votes")
+    run = models.PositiveIntegerField()
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    column = models.ForeignKey(GridColumn, on_delete=models.CASCADE, null=True, related_name="votes")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["input", "run", "user"], name="grid_vote_once")]
+
+    def __str__(self) -> str:
+        return f"Vote of {self.user}"
