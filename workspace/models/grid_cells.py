@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from jobs.models.lifecycle import FINAL
-from workspace.models.examples import Example
+from workspace.models.example import Example
 from workspace.models.feedback import Feedback
 from workspace.models.grid_runs import typed_variables
 from workspace.models.people import User

@@ -18,7 +18,7 @@ from jobs import notices
 from jobs.models import Generation, LanguageModel
 from workspace.models.activity import Activity
 from workspace.models.grid_cells import GridCell, GridColumn, GridInput
-from workspace.models.grid_runs import ColumnAsker, typed_variables, union
+from workspace.models.grid_runs import ColumnAsker, union
 from workspace.models.people import Team, User
 from workspace.variables import Variable
 
