@@ -248,7 +248,9 @@ class ExampleEditor extends HTMLElement {
   // --- what was typed and not saved ---
 
   keepDraft() {
-    if (!this.dirty || this.saving) return localStorage.removeItem(this.object);
+    if (this.saving || (!this.dirty && !this.kept)) return;
+    this.kept = this.dirty;
+    if (!this.dirty) return localStorage.removeItem(this.object);
     const rows = [...this.list.children].filter((row) => row.dataset.changed);
     const texts = rows.map((row) => ({
       key: row.dataset.key,
