@@ -290,7 +290,10 @@ class ExampleEditor extends HTMLElement {
       localStorage.removeItem(this.object);
       note.remove();
     });
-    note.append(words, back, away);
+    const acts = document.createElement("span");
+    acts.className = "row";
+    acts.append(back, away);
+    note.append(words, acts);
     this.prepend(note);
   }
 

@@ -257,7 +257,7 @@ def test_bad_lines_are_named_and_nothing_is_added_until_someone_agrees(as_bob, e
     page = as_bob.post(url(example_set, "paste/"), {"text": text})
     assert page.status_code == 422
     shown = page.content.decode()
-    assert "Line 3:" in shown and "1 fields where the first line names 2" in shown
+    assert "Line 3:" in shown and "one field where the first line names 2" in shown
     assert "Line 4:" in shown and "The input is empty" in shown and "sun,soleil" in shown
     example_set.refresh_from_db()
     assert len(words(example_set)) == 3

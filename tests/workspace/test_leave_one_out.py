@@ -104,17 +104,17 @@ def test_the_result_says_what_helps_what_hurts_and_what_cannot_be_told(
 
 
 def test_it_grows_while_answers_come_and_leaves_out_those_that_broke_off(as_bob, version, base, test_rows, example_set):
-    grid = begin(as_bob, example_set, sent(version, base, test_rows, rows="6"))
+    grid = begin(as_bob, example_set, sent(version, base, test_rows, rows="8"))
     answer(grid, lambda left_out, row: FRENCH[row] if row < 2 else None)
     early = page(as_bob, grid)
-    assert "8 of 24 answers" in early.content.decode() and "every 2s" in early.content.decode()
+    assert "8 of 32 answers" in early.content.decode() and "every 2s" in early.content.decode()
     assert {effect.verdict for _, effect in early.context["effects"]} == {"waiting"}
     assert [effect.rows for _, effect in early.context["effects"]] == [2, 2, 2]
     answer(grid, lambda left_out, row: "?" if row == 2 else None, State.FAILED)
     answer(grid, lambda left_out, row: FRENCH[row] if row > 2 else None)
     done = page(as_bob, grid)
     assert "4 answers broke off" in done.content.decode()
-    assert {(effect.rows, effect.verdict) for _, effect in done.context["effects"]} == {(5, "same")}
+    assert {(effect.rows, effect.verdict) for _, effect in done.context["effects"]} == {(7, "same")}
 
 
 def test_only_examples_that_the_prompt_takes_are_left_out(as_bob, prompt, alice, base, test_rows, example_set):
