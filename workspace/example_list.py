@@ -70,8 +70,12 @@ class ExampleList:
         return max(-(-len(self.ids) // PAGE), 1)
 
     @property
+    def page(self) -> int:
+        return min(max(self.number, 1), self.pages)
+
+    @property
     def start(self) -> int:
-        return (min(max(self.number, 1), self.pages) - 1) * PAGE
+        return (self.page - 1) * PAGE
 
     @cached_property
     def rows(self) -> list[Any]:
@@ -90,7 +94,7 @@ class ExampleList:
             "stars": self.stars or "",
             "source": self.source,
             "sort": self.sort if self.sort != "order" else "",
-            "page": self.number if self.number > 1 else "",
+            "page": self.page,
             "model": self.costs.model.pk if self.costs.model else "",
             **changes,
         }
@@ -102,8 +106,8 @@ class ExampleList:
 
     @property
     def before(self) -> str:
-        return self.address(page=self.start // PAGE) if self.start else ""
+        return self.address(page=self.page - 1) if self.start else ""
 
     @property
     def after(self) -> str:
-        return self.address(page=self.start // PAGE + 2) if self.start + PAGE < len(self.ids) else ""
+        return self.address(page=self.page + 1) if self.start + PAGE < len(self.ids) else ""

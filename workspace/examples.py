@@ -154,9 +154,11 @@ def merge(
 
 def _woven(backbone: Sequence[UUID | Slot], other: Sequence[UUID | Slot]) -> list[UUID | Slot]:
     """The backbone's order, with what only `other` has after the same neighbour as there."""
-    woven, before = list(backbone), None
+    woven: list[UUID | Slot] = list(backbone)
+    there = {key for key in backbone if isinstance(key, UUID)}
+    before: UUID | Slot | None = None
     for key in other:
-        if isinstance(key, Slot) or key not in woven:
+        if isinstance(key, Slot) or key not in there:
             woven.insert(woven.index(before) + 1 if before is not None else 0, key)
         before = key
     return woven

@@ -25,7 +25,7 @@ from workspace.scores import METRICS, score
 
 MAX_ROWS = 100
 MAX_EXAMPLES = 24  # left out one by one; each is a column
-MIN_ROWS = 5  # below it no interval means anything
+MIN_ROWS = 8  # below it a bootstrap is far too sure of itself
 RESAMPLES = 1000
 
 

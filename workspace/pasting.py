@@ -107,7 +107,8 @@ def _table(text: str) -> Iterator[Line]:
         if not columns:
             columns = _header(cells)
         elif len(cells) != len(columns):
-            yield line, f"This line has {len(cells)} fields where the first line names {len(columns)} columns."
+            have = "one field" if len(cells) == 1 else f"{len(cells)} fields"
+            yield line, f"This line has {have} where the first line names {len(columns)} columns."
         else:
             yield line, dict(zip(columns, cells, strict=True))
 

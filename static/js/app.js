@@ -88,6 +88,16 @@ for (const dialog of document.querySelectorAll("dialog")) {
 
 for (const shown of document.querySelectorAll("[data-toast]")) setTimeout(() => shown.remove(), 6000);
 
+// A dialog that comes as a fragment opens by itself, and goes when it is closed.
+function openNew() {
+  for (const dialog of document.querySelectorAll("dialog[data-open-once]:not([open])")) {
+    dialog.addEventListener("close", () => dialog.remove());
+    dialog.showModal();
+  }
+}
+
+document.addEventListener("htmx:after:swap", openNew);
+
 // Times are sent in UTC; people read their own.
 function localTimes(scope) {
   for (const time of scope.querySelectorAll("time[datetime]:not([title])")) {

@@ -32,6 +32,8 @@ class DataGrid extends HTMLElement {
       if (event.key === "k") this.walk(-1);
     };
     document.addEventListener("keydown", this.keys);
+    const asked = location.hash.match(/^#row-(\d{1,9})$/); // a link to one row
+    if (asked) this.open(Number(asked[1]));
   }
 
   disconnectedCallback() {

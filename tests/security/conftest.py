@@ -49,7 +49,11 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
     invitation, _ = Invitation.issue(team=other_team, role=Role.EDITOR, email="eve@example.com", invited_by=charlie)
     prompt = Prompt.start(name="Theirs", messages=[{"role": "user", "content": "Secret"}], **mine)
     examples = ExampleSet.start(name="Theirs", **mine)
-    grid = Grid.objects.create(name="Theirs", **mine)
+    row = dataset.rows.get()
+    example = examples.add(charlie, input="Secret", output="Secret", source_kind="row", source_id=str(row.pk))
+    about = {"leave_one_out": str(examples.newest.pk), "metric": "exact"}
+    grid = Grid.objects.create(name="Theirs", about=about, **mine)
+    grid.columns.create(position=0, model=base, prompt_version=prompt.versions.get())
     comment = Comment.objects.create(kind="row", object_id=str(dataset.rows.get().pk), text="Secret", **mine)
     notice = Notification.objects.create(
         team=other_team, user=charlie, actor=charlie, reason="mention", text="Secret", url="/"
@@ -60,7 +64,7 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
         "chat": chat,
         "comment": comment,
         "dataset": dataset,
-        "example": examples.add(charlie, input="Secret", output="Secret"),
+        "example": example,
         "set": examples,
         "file": file,
         "finetune": run,

@@ -50,8 +50,11 @@ class TrialForm(forms.Form):
             data, initial={key: asked[key] for key in ("prompt_version", "answers") if key in asked}, label_suffix=""
         )
         versions = PromptVersion.objects.filter(examples__set=found, prompt__archived_at=None)
+        newest = list(versions.order_by("-created_at").values_list("pk", flat=True)[:VERSIONS])
         self.fields["prompt_version"].queryset = (  # type: ignore[attr-defined]
-            versions.select_related("prompt__team", "examples__set").order_by("prompt__name", "-number")[:VERSIONS]
+            versions.filter(pk__in=newest)
+            .select_related("prompt__team", "examples__set")
+            .order_by("prompt__name", "-number")
         )
         self.fields["answers"].choices = self.who.choices()  # type: ignore[attr-defined]
         self.fields["rows_of"].choices = self.parts()  # type: ignore[attr-defined]

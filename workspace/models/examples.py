@@ -40,6 +40,11 @@ class Figures(NamedTuple):
     stars: float | None = None
     ratings: int = 0
 
+    @property
+    def tokens(self) -> int:
+        """Estimated, at four characters to a token."""
+        return -(-self.characters // 4)
+
 
 class ExampleSetQuerySet(models.QuerySet["ExampleSet"]):
     def for_team(self, team: Team) -> Self:

@@ -71,13 +71,13 @@ def set_page(request: StudioRequest, found: ExampleSet, *, status: int = 200, **
     }
     if request.htmx and not extra:
         return render(request, "workspace/_examples.html", context)
-    context |= {
+    around = {
         "used_by": used_by(found),
         "models": LanguageModel.objects.for_team(request.team),
         "form": SetForm(instance=found, team=request.team, auto_id="set_%s"),
         "hows": HOWS,
     }
-    return render(request, "workspace/example_set.html", context, status=status)
+    return render(request, "workspace/example_set.html", {**around, **context}, status=status)
 
 
 def example_set_history(request: StudioRequest, set_id: UUID) -> HttpResponse:
