@@ -179,6 +179,7 @@ ROUTES: dict[str, dict[str, int]] = {
     "v1:models": {"GET": VIEWER},
     "v1:model": {"GET": VIEWER, "DELETE": EDITOR},
     "v1:chat_completions": {"POST": EDITOR},
+    "v1:responses": {"POST": EDITOR},
     "v1:files": {"GET": VIEWER, "POST": EDITOR},
     "v1:file": {"GET": VIEWER, "DELETE": EDITOR},
     "v1:file_content": {"GET": VIEWER},
