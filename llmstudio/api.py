@@ -15,8 +15,8 @@ from ninja.errors import HttpError, ValidationError
 from jobs.openai import chat, files, finetuning, models, records
 from llmstudio import openai_errors
 from llmstudio.openai_errors import Refused
+from workspace.api import examples, prompts, responses, runs
 from workspace.api import langfuse as langfuse_prompts
-from workspace.api import responses
 
 v1 = NinjaAPI(title="LLM Studio", version="1", urls_namespace="v1", openapi_url=None, docs_url=None)
 for part in (models, chat, files, finetuning, records, responses):
@@ -30,6 +30,8 @@ api = NinjaAPI(
     openapi_url=None,
     docs_url=None,
 )
+for part in (runs, prompts, examples):  # in this order: a prompt's name takes up all of an address that is left
+    api.add_router("", part.router)
 
 langfuse = NinjaAPI(
     title="LLM Studio in Langfuse's words", version="2", urls_namespace="langfuse", openapi_url=None, docs_url=None
