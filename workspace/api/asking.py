@@ -11,8 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from jobs.ml.config import ConfigError
-from jobs.models import Adapter, Generation, LanguageModel
+from jobs.models import Adapter, ConfigError, Generation, LanguageModel
 from jobs.openai.chat import DEFAULT_MAX_TOKENS, MAX_CHARACTERS, refuse_if_full
 from jobs.openai.models import find_model
 from llmstudio.http import StudioRequest
