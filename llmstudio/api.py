@@ -15,10 +15,11 @@ from ninja.errors import HttpError, ValidationError
 from jobs.openai import chat, files, finetuning, models, records
 from llmstudio import openai_errors
 from llmstudio.openai_errors import Refused
+from workspace.api import examples, prompts, responses, runs
 from workspace.api import langfuse as langfuse_prompts
 
 v1 = NinjaAPI(title="LLM Studio", version="1", urls_namespace="v1", openapi_url=None, docs_url=None)
-for part in (models, chat, files, finetuning, records):
+for part in (models, chat, files, finetuning, records, responses):
     v1.add_router("", part.router)
 
 api = NinjaAPI(
@@ -29,6 +30,8 @@ api = NinjaAPI(
     openapi_url=None,
     docs_url=None,
 )
+for part in (runs, prompts, examples):  # in this order: a prompt's name takes up all of an address that is left
+    api.add_router("", part.router)
 
 langfuse = NinjaAPI(
     title="LLM Studio in Langfuse's words", version="2", urls_namespace="langfuse", openapi_url=None, docs_url=None
@@ -73,5 +76,6 @@ for door in (v1, api, langfuse):
 def _parameter(loc: tuple[str | int, ...]) -> str | None:
     """("body", "body", "messages", 0, "role") is messages[0].role to whoever sent it."""
     names = loc[2:] if loc[:1] == ("body",) and len(loc) > 1 else loc[1:]
+    names = tuple(name for name in names if name != "str" and "[" not in str(name))  # pydantic's word for what it tried
     text = "".join(f"[{name}]" if isinstance(name, int) else f".{name}" for name in names)
     return text.removeprefix(".") or None

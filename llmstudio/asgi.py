@@ -17,6 +17,7 @@ from django.conf import settings
 from django.urls import path
 
 from llmstudio.body_limit import BodyLimit
+from workspace.api.door import PromptDoor
 from workspace.consumers import StudioConsumer
 
 # Exact origins: the public address, and without TLS the names under which this machine knows itself.
@@ -26,7 +27,7 @@ _sockets = URLRouter([path("ws/<slug:team>/", StudioConsumer.as_asgi())])  # typ
 
 application = ProtocolTypeRouter(
     {
-        "http": BodyLimit(http),
+        "http": PromptDoor(BodyLimit(http)),
         "websocket": OriginValidator(AuthMiddlewareStack(_sockets), _origins),
     }
 )

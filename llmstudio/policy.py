@@ -168,6 +168,13 @@ ROUTES: dict[str, dict[str, int]] = {
     # /api, by API key: prompts in our words
     "openapi": {"GET": ANYONE},
     "api:api-root": {"GET": VIEWER},  # ninja's own; answers 404
+    "api:prompts": {"GET": VIEWER, "POST": EDITOR},
+    "api:prompt": {"GET": VIEWER},
+    "api:versions": {"GET": VIEWER, "POST": EDITOR},
+    "api:label": {"GET": VIEWER, "PUT": EDITOR, "DELETE": EDITOR},
+    "api:run": {"GET": VIEWER, "POST": EDITOR},
+    "api:example_sets": {"GET": VIEWER},
+    "api:example_set": {"GET": VIEWER},
     # /api/public, by API key: prompts in Langfuse's words
     "langfuse:api-root": {"GET": VIEWER},
     "langfuse:prompts": {"GET": VIEWER, "POST": EDITOR},
@@ -179,6 +186,7 @@ ROUTES: dict[str, dict[str, int]] = {
     "v1:models": {"GET": VIEWER},
     "v1:model": {"GET": VIEWER, "DELETE": EDITOR},
     "v1:chat_completions": {"POST": EDITOR},
+    "v1:responses": {"POST": EDITOR},
     "v1:files": {"GET": VIEWER, "POST": EDITOR},
     "v1:file": {"GET": VIEWER, "DELETE": EDITOR},
     "v1:file_content": {"GET": VIEWER},

@@ -1,5 +1,6 @@
 """Work that runs elsewhere and what it leaves behind, one module per noun."""
 
+from jobs.ml.config import ConfigError  # what a Generation refuses
 from jobs.models.catalogue import Adapter, LanguageModel
 from jobs.models.dataset import Dataset, Import, Row, Split, StoredFile
 from jobs.models.finetune import Checkpoint, FineTune, MetricPoint, RunEvent, SampleAnswer
@@ -12,6 +13,7 @@ __all__ = [
     "Adapter",
     "Cause",
     "Checkpoint",
+    "ConfigError",
     "Dataset",
     "FineTune",
     "Generation",

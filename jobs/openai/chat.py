@@ -140,19 +140,24 @@ def _sampling(body: ChatRequest) -> dict[str, Any]:
     return params
 
 
+def refuse_if_full(team: Any, choices: int = 1) -> None:
+    """Raises Refused where a reply would find no worker, or too many before it."""
+    if "infer" not in Worker.objects.kinds_alive():
+        raise Refused(
+            503, "No chat worker is running, so nothing can answer. Start one, or try again in a moment.", retry_after=2
+        )
+    if Generation.objects.unfinished().filter(team=team).count() + choices > MAX_WAITING:
+        raise Refused(
+            429, f"Your team already waits for {MAX_WAITING} replies. Try again when some are finished.", retry_after=2
+        )
+
+
 def _ask(request: StudioRequest, body: ChatRequest) -> list[Generation]:
     """Queue one generation a choice."""
     model, adapter = find_model(request.team, body.model)
     params = _sampling(body)
     choices = body.n or 1
-    if "infer" not in Worker.objects.kinds_alive():
-        raise Refused(
-            503, "No chat worker is running, so nothing can answer. Start one, or try again in a moment.", retry_after=2
-        )
-    if Generation.objects.unfinished().filter(team=request.team).count() + choices > MAX_WAITING:
-        raise Refused(
-            429, f"Your team already waits for {MAX_WAITING} replies. Try again when some are finished.", retry_after=2
-        )
+    refuse_if_full(request.team, choices)
     with transaction.atomic():
         return [
             Generation.ask(

@@ -18,6 +18,7 @@ from workspace.models import (
     Invitation,
     Notification,
     Prompt,
+    PromptLabel,
     Role,
     Team,
     User,
@@ -87,6 +88,28 @@ def foreign(theirs: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def foreign_to_programs(theirs: dict[str, Any]) -> dict[str, Any]:
-    """The same for /v1, which has its own form of ids."""
-    return {"file_id": theirs["file"].key, "job_id": theirs["finetune"].key, "model_id": theirs["adapter"].key}
+def foreign_to_programs(theirs: dict[str, Any], charlie: User, other_team: Team) -> dict[str, Any]:
+    """The same for programs, whose doors have their own forms of ids. Prompts go by name: one is there for each door
+    that takes a name that ends like an address."""
+    name, label = theirs["prompt"].name, "production"
+    by = other_team.memberships.get(user=charlie)
+    for ending in ("", "/run", "/versions", "/versions/1", f"/labels/{label}"):
+        prompt = theirs["prompt"] if not ending else Prompt.start(
+            team=other_team, author=charlie, name=name + ending, messages=[{"role": "user", "content": "Secret"}]
+        )  # fmt: skip
+        PromptLabel.move(prompt.find(version=1), label, by=by)
+    return {
+        "file_id": theirs["file"].key,
+        "job_id": theirs["finetune"].key,
+        "model_id": theirs["adapter"].key,
+        "name": name,
+        "version": 1,
+        "label": label,
+        "set_id": theirs["set"].pk,
+    }
+
+
+@pytest.fixture(autouse=True)
+def one_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asynchronous doors close their connection where the work with the database ends; here it holds the test's data."""
+    monkeypatch.setattr("channels.db.close_old_connections", lambda: None)

@@ -9,8 +9,15 @@ from uuid import uuid4
 
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from llmstudio.policy import ROUTES
+from llmstudio.policy import KEY_NAMESPACES, ROUTES
 
+# What a program may send to doors that read their body before they look for the object: else a 400 would hide the 404.
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("langfuse:version", "PATCH"): {"newLabels": ["staging"]},
+    ("api:versions", "POST"): {"messages": [{"role": "user", "content": "Mine now"}]},
+    ("api:label", "PUT"): {"version": 1},
+    ("api:run", "POST"): {},
+}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -25,7 +32,12 @@ class Door:
 
     @property
     def by_key(self) -> bool:
-        return self.name.startswith("v1:")
+        return self.name.partition(":")[0] in KEY_NAMESPACES
+
+    @property
+    def is_langfuse(self) -> bool:
+        """Its errors are in Langfuse's shape."""
+        return self.name.startswith("langfuse:")
 
     @property
     def in_team(self) -> bool:

@@ -20,7 +20,7 @@ from llmstudio.http import StudioRequest
 from llmstudio.openai_errors import Refused
 from workspace import prompts
 from workspace.api import metas
-from workspace.api.lookup import BIGGEST, Found, answer, find, find_prompt, seen
+from workspace.api.lookup import BIGGEST, Fetched, answer, find, find_prompt, seen
 from workspace.models import LabelRefused, Prompt, PromptLabel, PromptVersion
 from workspace.models.labels import LABEL
 from workspace.models.prompts import LATEST, MAX_NOTE, PRODUCTION
@@ -239,7 +239,7 @@ def _fresh(request: StudioRequest, version: PromptVersion) -> dict[str, Any]:
     return show(seen(prompt.find(version=version.number), resolve=False), resolve=False)
 
 
-def show(found: Found, *, resolve: bool = True) -> dict[str, Any]:
+def show(found: Fetched, *, resolve: bool = True) -> dict[str, Any]:
     version, prompt = found.version, found.version.prompt
     messages = found.messages if resolve else _theirs(version.messages)
     return {
@@ -261,7 +261,7 @@ def show(found: Found, *, resolve: bool = True) -> dict[str, Any]:
     }
 
 
-def _graph(found: Found) -> dict[str, Any] | None:
+def _graph(found: Fetched) -> dict[str, Any] | None:
     if not found.includes:
         return None
     root = found.version

@@ -28,7 +28,7 @@ BIGGEST = 2**31 - 1  # of a version's number
 
 
 @dataclass(frozen=True)
-class Found:
+class Fetched:
     """A version, its labels (`latest` among them), and what it includes."""
 
     version: PromptVersion
@@ -57,7 +57,9 @@ def find_prompt(team: Team, name: str) -> Prompt | None:
     return prompt
 
 
-def find(team: Team, name: str, *, version: int | None = None, label: str | None = None, resolve: bool = True) -> Found:
+def find(
+    team: Team, name: str, *, version: int | None = None, label: str | None = None, resolve: bool = True
+) -> Fetched:
     """Raises Refused: 400 for a version and a label, 404 for none, 409 for an include that is not there."""
     if version and label:
         raise Refused(400, "Cannot specify both version and label")
@@ -73,21 +75,21 @@ def find(team: Team, name: str, *, version: int | None = None, label: str | None
     return seen(found, resolve=resolve)
 
 
-def seen(version: PromptVersion, *, resolve: bool = True) -> Found:
+def seen(version: PromptVersion, *, resolve: bool = True) -> Fetched:
     """A version with what belongs to it."""
     prompt = version.prompt
     labels = sorted(version.labels.values_list("name", flat=True))
     if version.number == prompt.latest:
         labels.append(LATEST)
     if not resolve:
-        return Found(version, labels)
+        return Fetched(version, labels)
     try:
-        return Found(version, labels, included(prompt.team, version.messages, within=prompt.name))
+        return Fetched(version, labels, included(prompt.team, version.messages, within=prompt.name))
     except PromptError as error:
         raise Refused(409, str(error), code=error.code) from None
 
 
-def answer(request: StudioRequest, found: Found, body: Mapping[str, Any]) -> HttpResponse:
+def answer(request: StudioRequest, found: Fetched, body: Mapping[str, Any]) -> HttpResponse:
     """The body with its ETag, or 304 to who has it already."""
     content = json.dumps(body, cls=DjangoJSONEncoder, ensure_ascii=False, separators=(",", ":")).encode()
     etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'

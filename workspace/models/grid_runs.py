@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from jobs.ml.config import ConfigError
-from jobs.models import Generation
+from jobs.models import ConfigError, Generation
 from workspace import prompts, variables
 from workspace.models.people import Team, User
 from workspace.models.prompts import Found, included_texts
