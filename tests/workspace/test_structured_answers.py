@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from jobs.models import Generation, State
 from tests.workspace.conftest import answer
+from workspace.models import Grid, GridCell, GridColumn, GridInput
 
 pytestmark = pytest.mark.django_db
 
@@ -98,3 +99,23 @@ def test_a_long_conversation_costs_no_more_queries(asked, as_alice, chat):
         for _ in range(4):
             asked(WRONG, GOOD)
     assert counts[0] == counts[1]
+
+
+def test_a_cell_of_the_playground_shows_the_repair_and_stops_it(team, alice, base):
+    grid = Grid.objects.create(team=team, author=alice, name="Towns")
+    column = GridColumn.objects.create(grid=grid, position=0, model=base, messages=[{"role": "user", "content": "Hi"}])
+    line = GridInput.objects.create(grid=grid, position=0)
+    generation = Generation.ask(
+        team=team, author=alice, purpose="cell", model=base, adapter=None, messages=column.messages,
+        params={"json_schema": TOWN},
+    )  # fmt: skip
+    GridCell.objects.create(column=column, input=line, run=1, generation=generation)
+    [held] = Generation.objects.claim("test")
+    held.conclude(State.SUCCEEDED, text=WRONG, schema_problem=held.check_answer(WRONG, "stop"))
+    cell = GridCell.objects.loaded().get()
+    assert (cell.state, cell.is_live, cell.text) == (State.QUEUED, True, "")
+    assert GridCell.objects.unfinished().exists()
+    grid.cancel()
+    cell = GridCell.objects.loaded().get()
+    assert (cell.state, cell.is_live, cell.generation.text) == (State.CANCELLED, False, WRONG)
+    assert not GridCell.objects.unfinished().exists()
