@@ -181,16 +181,16 @@ def read(grid: Grid) -> Result:
     cells = {
         (cell.column_id, cell.input_id): cell
         for cell in GridCell.objects.filter(column__grid=grid, run=grid.run)
-        .select_related("generation")
-        .defer("generation__messages", "generation__params")
+        .select_related("generation__repair")
+        .defer("generation__messages", "generation__repair__messages")
     }
     expected = {line.pk: line.expected for line in inputs}
     names = {
-        key: f"score:{metric}:{cell.pk}:{cell.generation.text_sha256[:16]}"
+        key: f"score:{metric}:{cell.pk}:{cell.reply.text_sha256[:16]}"
         for key, cell in cells.items()
-        if key[1] in expected and cell.generation and cell.generation.state == State.SUCCEEDED
+        if key[1] in expected and cell.reply and cell.reply.state == State.SUCCEEDED
     }
-    scores: dict[Any, float] = remembered(names, lambda key: score(metric, _text(cells[key]), expected[key[1]]))
+    scores: dict[Any, float] = remembered(names, lambda key: score(metric, cells[key].text, expected[key[1]]))
     effects = []
     for column in columns[1:]:
         effect = Effect(column.omit, column.label)
@@ -201,7 +201,7 @@ def read(grid: Grid) -> Result:
                 pairs.append((scores[all_key], scores[key]))
                 effect.differences.append(scores[all_key] - scores[key])
                 one, other = cells[all_key], cells[key]
-                if _text(one) != _text(other):
+                if one.text != other.text:
                     effect.changed.append(Changed(line, one, other, effect.differences[-1]))
             elif any(_waits(cells.get(one)) for one in (all_key, key)):
                 effect.waiting += 1
@@ -223,11 +223,7 @@ def read(grid: Grid) -> Result:
 
 
 def _waits(cell: GridCell | None) -> bool:
-    return cell is not None and cell.generation is not None and not cell.generation.is_final
-
-
-def _text(cell: GridCell) -> str:
-    return cell.generation.text if cell.generation else ""
+    return cell is not None and cell.is_live
 
 
 @lru_cache(maxsize=1024)

@@ -196,7 +196,7 @@ class Sheet:
         """Of each column, over the cells that this person may know about."""
         if self.grid.metric:
             missing = self.cells.filter(score=None, generation__state=State.SUCCEEDED).exclude(input__expected="")
-            self._score(list(missing.select_related("generation", "input")[:SCORED_AT_ONCE]))
+            self._score(list(missing.select_related("generation__repair", "input")[:SCORED_AT_ONCE]))
         rows = self.cells.filter(self.revealed()).values("column").order_by()
         figures = rows.annotate(
             score=Avg("score"),

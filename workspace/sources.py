@@ -73,4 +73,4 @@ def _answer(generation: Generation | None) -> tuple[str, bool]:
     correction = Feedback.objects.filter(generation=generation).exclude(correction="").first()
     if correction:
         return correction.correction, True
-    return (generation.text if generation else ""), False
+    return (generation.latest.text if generation else ""), False

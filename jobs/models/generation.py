@@ -25,6 +25,12 @@ SCHEMA_SHOWN = 4000  # characters of a schema that a repair repeats to the model
 
 
 class GenerationQuerySet(JobQuerySet):
+    def request_cancel(self) -> int:
+        """Stop these, and the repairs of them that are under way."""
+        ids = list(self.values_list("pk", flat=True))
+        both = Generation.objects.filter(models.Q(pk__in=ids) | models.Q(repairs__in=ids))
+        return super(GenerationQuerySet, both).request_cancel()
+
     def snapshot(self, generations: Sequence[Generation]) -> set[UUID]:
         """Save what each has said so far and renew its lease, all in one fenced UPDATE. Returns those still held."""
         with connection.cursor() as cursor:
@@ -165,7 +171,7 @@ class Generation(Job):
     def latest(self) -> Generation:
         """The one whose answer counts: its repair where one was asked for, else itself. Lists read it without a query
         each after `select_related("generation__repair")`."""
-        return getattr(self, "repair", None) or self
+        return (getattr(self, "repair", None) if self.schema_problem else None) or self
 
     def check_answer(self, text: str, finish_reason: str) -> str:
         """Why `text` is not JSON by the schema that was asked for; empty if it is, or none was."""
@@ -199,10 +205,6 @@ class Generation(Job):
         )  # fmt: skip
         ring_on_commit("infer")
         return repair
-
-    def request_cancel(self) -> bool:
-        """Stop it, or the repair of it that is under way."""
-        return super().request_cancel() or (self.latest is not self and self.latest.request_cancel())
 
     @staticmethod
     def params_in(config: Mapping[str, Any]) -> dict[str, Any]:

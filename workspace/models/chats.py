@@ -119,7 +119,7 @@ class Chat(models.Model):
             if done := chat._already(client_id):
                 return done
             before = chat._line_to(parent) if parent else []
-            if before and (before[-1].generation is None or not before[-1].generation.is_final):
+            if before and (before[-1].reply is None or not before[-1].reply.is_final):
                 raise Refused(
                     "busy", "The answer above is still being written. Stop it or wait for its end, then send again."
                 )
@@ -138,7 +138,7 @@ class Chat(models.Model):
             line = chat._line_to(question)
             if line[-1].role != "user":
                 raise Refused("not_found", "Only a question can be answered again.")
-            earlier = chat.messages.filter(parent=question).select_related("generation").last()
+            earlier = chat.messages.filter(parent=question).select_related("generation__repair").last()
             dropped = left_out([*line, earlier] if earlier else line)
             if drop:
                 dropped = chat._drop_more(line, dropped)
@@ -151,7 +151,7 @@ class Chat(models.Model):
             if done := chat._already(client_id):
                 return done
             *line, partial = chat._line_to(reply)
-            if partial.generation is None or not partial.generation.is_final:
+            if partial.reply is None or not partial.reply.is_final:
                 raise Refused("busy", "This answer is still being written.")
             return chat._ask(author, line, left_out([*line, partial]), client_id=client_id, prefill=partial.content)
 
@@ -178,7 +178,7 @@ class Chat(models.Model):
         while at:
             ids.append(at)
             at = parents[at]
-        rows = self.messages.select_related("generation", "stand_in", "prompt_version")
+        rows = self.messages.select_related("generation__repair", "stand_in", "prompt_version")
         found = rows.prefetch_related("attachments").in_bulk(ids)
         return [found[pk] for pk in reversed(ids)]
 
@@ -191,7 +191,9 @@ class Chat(models.Model):
         }
         for key in dict.fromkeys(wanted):
             if (row := rows.get(key)) is None:
-                raise Refused("not_found", "A file of this message is no longer here. Add it again, or send without it.")
+                raise Refused(
+                    "not_found", "A file of this message is no longer here. Add it again, or send without it."
+                )
             if row.message_id is None and row.chat_id == self.pk and row.author_id == author.pk:
                 row.message = said
                 row.save(update_fields=["message"])
@@ -297,7 +299,8 @@ class Chat(models.Model):
             leaf = parents[leaf]
         attached = self.attachments.all() if texts else self.attachments.light()
         messages = self.messages.select_related(
-            "author", "generation__adapter", "generation__model", "prompt_version__prompt", "stand_in"
-        )
+            "author", "generation__adapter", "generation__model", "generation__repair__adapter",
+            "generation__repair__model", "prompt_version__prompt", "stand_in",
+        )  # fmt: skip
         rows = messages.prefetch_related(models.Prefetch("attachments", attached)).in_bulk(ids)
         return [Turn.of(rows[pk], children[parents[pk]]) for pk in reversed(ids)]

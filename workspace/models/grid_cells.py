@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
+from jobs.models import Generation
 from jobs.models.lifecycle import FINAL
 from workspace.models.example import Example
 from workspace.models.feedback import Feedback
@@ -88,7 +89,9 @@ class GridCellQuerySet(models.QuerySet["GridCell"]):
         return self.filter(pk__in=newest.distinct("column_id", "input_id").values("pk"))
 
     def unfinished(self) -> Self:
-        return self.filter(generation__isnull=False).exclude(generation__state__in=FINAL)
+        written = Q(generation__state__in=FINAL)
+        repaired = Q(generation__repair=None) | Q(generation__repair__state__in=FINAL)
+        return self.filter(generation__isnull=False).exclude(written & repaired)
 
     def good(self) -> Self:
         """Those that someone found good, or put right."""
@@ -97,7 +100,8 @@ class GridCellQuerySet(models.QuerySet["GridCell"]):
 
     def loaded(self) -> Self:
         """With what showing them takes; what was asked is left in the database."""
-        return self.select_related("generation__model", "generation__adapter").defer("generation__messages")
+        rows = self.select_related("generation__model", "generation__adapter", "generation__repair")
+        return rows.defer("generation__messages", "generation__repair__messages")
 
 
 class GridCell(models.Model):
@@ -132,17 +136,22 @@ class GridCell(models.Model):
         return reverse("cell", kwargs={"team": self.column.grid.team.slug, "cell_id": self.pk})
 
     @property
+    def reply(self) -> Generation | None:
+        """The generation whose words count: the one that was asked, or the repair of its JSON."""
+        return self.generation.latest if self.generation else None
+
+    @property
     def state(self) -> str:
-        """The generation's state, or `problem` where nothing could be asked."""
-        return self.generation.state if self.generation else "problem"
+        """The reply's state, or `problem` where nothing could be asked."""
+        return self.reply.state if self.reply else "problem"
 
     @property
     def is_live(self) -> bool:
-        return self.generation is not None and not self.generation.is_final
+        return self.reply is not None and not self.reply.is_final
 
     @property
     def text(self) -> str:
-        return self.generation.text if self.generation else ""
+        return self.reply.text if self.reply else ""
 
     @property
     def is_stale(self) -> bool:

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
+from jobs.models import Generation
 from workspace.chats import Asked
 from workspace.models.feedback import Feedback, Opinions
 from workspace.models.people import User
@@ -53,9 +54,15 @@ class Message(models.Model):
         return f"{self.role}: {self.content[:40]}"
 
     @property
+    def reply(self) -> Generation | None:
+        """The generation whose words count: that of this message, or the repair of its JSON."""
+        return self.generation.latest if self.generation else None
+
+    @property
     def content(self) -> str:
         """What was said; a reply's words live in its generation."""
-        return (self.generation.text or self.generation.prefill) if self.generation else self.text
+        reply = self.reply
+        return (reply.text or reply.prefill) if reply else self.text
 
     def get_absolute_url(self) -> str:
         """Its chat, on its branch."""
@@ -76,12 +83,13 @@ class Message(models.Model):
     @property
     def is_silent(self) -> bool:
         """Its worker has let the lease run out: nothing more will come, though nobody has said so yet."""
-        lease = self.generation.lease_until if self.generation and self.generation.is_active else None
+        reply = self.reply
+        lease = reply.lease_until if reply and reply.is_active else None
         return lease is not None and lease < timezone.now()
 
     @property
     def first_token_seconds(self) -> float | None:
-        wait = self.generation.first_token_ms if self.generation else None
+        wait = self.reply.first_token_ms if self.reply else None
         return None if wait is None else wait / 1000
 
 
@@ -103,9 +111,12 @@ class Turn:
     @property
     def stamp(self) -> str:
         """Changes when what the page shows of it changes, other than by streaming and by what people think of it."""
-        reply = self.message.generation
+        reply = self.message.reply
         state = (
-            f"{reply.state} {reply.text_sha256[:8]}{' silent' if self.message.is_silent else ''}" if reply else "said"
+            f"{'repair ' if reply.repairs_id else ''}{reply.state} {reply.text_sha256[:8]}"
+            f"{' silent' if self.message.is_silent else ''}"
+            if reply
+            else "said"
         )
         return f"{state} {self.number}/{self.count} {self.message.stand_in_id or ''}"
 

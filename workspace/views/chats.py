@@ -175,7 +175,7 @@ def pane(request: StudioRequest, chat: Chat, at: UUID | None = None) -> dict[str
     replies = [turn.message.generation_id for turn in turns if turn.message.generation_id]
     opinions = Feedback.objects.opinions(replies, request.user)
     turns = [replace(turn, opinions=opinions.get(turn.message.generation_id)) for turn in turns]
-    latest = next((turn.message.generation for turn in reversed(turns) if turn.message.generation), None)
+    latest = next((turn.message.reply for turn in reversed(turns) if turn.message.reply), None)
     room = chat.model.room()
     used = latest.prompt_tokens + latest.completion_tokens if latest else 0
     return {

@@ -50,7 +50,9 @@ def feedback_use(request: StudioRequest, generation_id: UUID) -> HttpResponse:
     message.save(update_fields=["stand_in"])
     message.chat.change()
     assert message.generation is not None
-    return fragment(request, message.generation) if "X-Fragment" in request.headers else back(request, message.generation)
+    return (
+        fragment(request, message.generation) if "X-Fragment" in request.headers else back(request, message.generation)
+    )
 
 
 def asked(request: StudioRequest) -> dict[str, Any]:
@@ -73,13 +75,13 @@ def fragment(request: StudioRequest, generation: Generation, *, status: int = 20
     compared = next((row for row in opinions.corrections if str(row.pk) == changes), None)
     if changes and compared is None:
         raise Http404
-    too_long = compared and len(generation.text) + len(compared.correction) > LONGEST_COMPARED
+    too_long = compared and len(generation.latest.text) + len(compared.correction) > LONGEST_COMPARED
     context = {
         "generation": generation,
         "feedback": opinions,
         "message": Message.objects.filter(generation=generation).select_related("chat").first(),
         "compared": compared,
-        "pieces": word_diff(generation.text, compared.correction) if compared and not too_long else None,
+        "pieces": word_diff(generation.latest.text, compared.correction) if compared and not too_long else None,
         **more,
     }
     return render(request, "workspace/_feedback.html", context, status=status)
