@@ -146,7 +146,9 @@ def read(text: str, filename: str = "", format_: str = "") -> Whole:
         raise Refused("There is nothing in it. Paste a prompt, or choose a file.")
     check_size(text)
     pieces = BUNDLE.split(text)
-    files = list(zip(pieces[1::2], pieces[2::2], strict=True)) if len(pieces) > 1 else [(filename, text)]
+    files = [(filename, text)]
+    if len(pieces) > 1:
+        files = [(name, content.removesuffix("\n")) for name, content in zip(pieces[1::2], pieces[2::2], strict=True)]
     whole = Whole(Reading())
     for name, content in files:
         found = Guess(format_, "You chose it.") if format_ in READERS else guess(content, name)

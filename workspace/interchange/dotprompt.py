@@ -111,9 +111,12 @@ def _refused(body: str) -> Iterator[str]:
             yield f"It uses the escape {tag[0][:60]}, which has no meaning here."
         elif tag["three"]:
             yield f"It uses {tag[0][:60]}: values are never escaped here, so write two braces."
-        elif said.startswith("!") or MARK.fullmatch(tag[0]) or PARTIAL.match(said):
-            continue
-        elif _TAG.fullmatch(tag[0]) and not said.startswith(">"):
+        elif (
+            said.startswith("!")
+            or MARK.fullmatch(tag[0])
+            or PARTIAL.match(said)
+            or (_TAG.fullmatch(tag[0]) and not said.startswith(">"))
+        ):
             continue
         elif said.startswith(("#", "^", "/")) or first == "else":
             yield f"It uses the block {{{{{first[:40]}}}}}. Blocks are not filled in here; write one prompt for each case."
