@@ -48,6 +48,7 @@ class Outcome:
     why: str = ""
     number: int = 0  # of the version it became
     url: str = ""
+    open: bool = True  # whether another name, or leaving it out, is a way on
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -93,7 +94,7 @@ def _one(at: int, item: Item, by: Membership, folder: str, choice: Choice, sourc
     own = f"{folder}/{item.name}" if folder and item.name else item.name
     outcome = Outcome(at, item.where, choice.name or own, PROBLEM)
     if isinstance(item, Problem):
-        outcome.why = item.why
+        outcome.why, outcome.open = item.why, False
         return outcome
     outcome.notes = list(item.notes)
     if choice.skip:

@@ -15,3 +15,17 @@ if (file) {
     file.reportValidity();
   });
 }
+
+// A thousand prompts take some seconds: the button says that it was heard, and a second press does nothing.
+for (const form of document.querySelectorAll(".import-prompts, #import-decide")) {
+  const status = form.querySelector("[data-busy]");
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.sent) return event.preventDefault();
+    form.dataset.sent = "yes";
+    status.hidden = false;
+  });
+  addEventListener("pageshow", () => {
+    delete form.dataset.sent;
+    status.hidden = true;
+  });
+}
