@@ -131,6 +131,8 @@ ROUTES: dict[str, dict[str, int]] = {
     "notices_read": {"POST": VIEWER},
     "notice": {"GET": VIEWER},
     # in and out: the library's acts, import and export of prompts
+    "prompt_import": {"GET": EDITOR, "POST": EDITOR},
+    "prompt_export": {"GET": VIEWER, "POST": VIEWER},
     "prompts_act": {"POST": EDITOR},
     "prompt_starters": {"POST": EDITOR},
     "prompt_favourite": {"POST": VIEWER},  # one's own star

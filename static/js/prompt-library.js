@@ -11,6 +11,7 @@ class PromptLibrary extends HTMLElement {
     this.keys = (event) => this.key(event);
     document.addEventListener("htmx:after:swap", this.swapped);
     document.addEventListener("keydown", this.keys);
+    if (matchMedia("(width < 900px)").matches) this.querySelector(".library-folders")?.removeAttribute("open");
     this.count();
   }
 

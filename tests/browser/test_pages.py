@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.stack import Stack
 
-TEAM_PAGES = ["chat/", "data/", "finetunes/", "finetunes/new", "models/", "settings/"]
+TEAM_PAGES = ["chat/", "data/", "finetunes/", "finetunes/new", "models/", "settings/", "prompts/", "prompts/import/"]
 OWN_PAGES = [
     "/profile",
     "/accounts/2fa/",

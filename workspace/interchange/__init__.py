@@ -7,3 +7,4 @@ FORMATS: dict[str, str] = {
     "dotprompt": "Dotprompt",
     "markdown": "Markdown",
 }
+IMPORTS = {**FORMATS, "openai": "OpenAI prompt (pmpt_…)"}

@@ -1,0 +1,208 @@
+"""Taking drafts in as prompts and versions: one after the other, each by itself, so that one that cannot be kept stops none.
+
+A rehearsal does all of it and takes it back, so what a person agrees to is what happens. Formats are workspace/interchange.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from workspace import bulk, prompts
+from workspace.interchange.drafts import TEXT, Draft, Item, Problem
+from workspace.models import LabelRefused, Membership, Prompt, PromptAlias, PromptLabel, PromptVersion
+from workspace.models.prompts import checked_content
+from workspace.prompts import PromptError
+
+NEW, VERSION, SAME, SKIPPED, ALIAS, PROBLEM = "new", "version", "same", "skipped", "alias", "problem"
+SAID = {
+    NEW: "New prompt",
+    VERSION: "New version",
+    SAME: "The same: skipped",
+    SKIPPED: "Skipped",
+    ALIAS: "Another name",
+    PROBLEM: "Not possible",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a person wants done with an item: skip it, or take it in under this name (empty: its own)."""
+
+    skip: bool = False
+    name: str = ""
+
+
+@dataclass
+class Outcome:
+    """What became of one item, or would."""
+
+    at: int
+    where: str
+    name: str
+    did: str
+    why: str = ""
+    number: int = 0  # of the version it became
+    url: str = ""
+    open: bool = True  # whether another name, or leaving it out, is a way on
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def said(self) -> str:
+        return f"{SAID[self.did]} {self.number}" if self.did == VERSION and self.number else SAID[self.did]
+
+
+def take_in(
+    items: Sequence[Item],
+    by: Membership,
+    *,
+    folder: str = "",
+    choices: Mapping[int, Choice] | None = None,
+    source: str = "",
+) -> list[Outcome]:
+    """Take in what can be, in the caller's transaction; one outcome for each item, in their order. Prompts that others
+    may include come first."""
+    order = sorted(range(len(items)), key=lambda at: _late(items[at]))
+    done = [_one(at, items[at], by, folder, (choices or {}).get(at, Choice()), source) for at in order]
+    return sorted(done, key=lambda outcome: outcome.at)
+
+
+def rehearse(items: Sequence[Item], by: Membership, **how: Any) -> list[Outcome]:
+    with transaction.atomic():
+        outcomes = take_in(items, by, **how)
+        transaction.set_rollback(True)
+    return outcomes
+
+
+def counted(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """How many of each kind, in the order in which they are told."""
+    counts = Counter(outcome.did for outcome in outcomes)
+    return {did: counts[did] for did in SAID if counts[did]}
+
+
+def _late(item: Item) -> int:
+    if isinstance(item, Problem):
+        return 0
+    return 1 if item.kind == TEXT and not prompts.includes_in(item.messages) else 2
+
+
+def _one(at: int, item: Item, by: Membership, folder: str, choice: Choice, source: str) -> Outcome:
+    own = f"{folder}/{item.name}" if folder and item.name else item.name
+    outcome = Outcome(at, item.where, choice.name or own, PROBLEM)
+    if isinstance(item, Problem):
+        outcome.why, outcome.open = item.why, False
+        return outcome
+    outcome.notes = list(item.notes)
+    if choice.skip:
+        outcome.did = SKIPPED
+        return outcome
+    try:
+        if not outcome.name.strip():
+            raise bulk.NotDone(
+                f"Name the prompt that shall answer to {item.alias}."
+                if item.alias and not item.messages
+                else "It has no name. Give it one."
+            )
+        outcome.name = bulk.clean_name(outcome.name)
+        with transaction.atomic():
+            _keep(item, by, outcome, source)
+    except (PromptError, bulk.NotDone) as error:
+        outcome.did, outcome.why, outcome.number, outcome.url = PROBLEM, str(error), 0, ""
+    except IntegrityError:
+        outcome.did, outcome.why = PROBLEM, "Someone is saving a prompt of this name at this moment. Try again."
+    return outcome
+
+
+def _keep(draft: Draft, by: Membership, outcome: Outcome, source: str) -> None:
+    """Raises PromptError and NotDone; then nothing of it is kept."""
+    found = Prompt.objects.for_team(by.team).filter(name=outcome.name).select_related("team").first()
+    version: PromptVersion | None = None
+    if not draft.messages:
+        if found is None:
+            raise bulk.NotDone(
+                f"There is no prompt called {outcome.name}. Name one that is here; it will answer to {draft.alias}."
+            )
+        outcome.did = ALIAS
+    elif found is None:
+        found = _start(draft, by, outcome.name, source)
+        version, outcome.did = found.versions.get(), NEW
+    else:
+        version = _next(draft, found, by, source)
+        outcome.did = VERSION if version else SAME
+    if draft.alias:
+        _alias(draft, found, outcome)
+    outcome.url = found.get_absolute_url()
+    if version:
+        outcome.number = version.number
+        _label(draft, version, by, outcome)
+
+
+def _start(draft: Draft, by: Membership, name: str, source: str) -> Prompt:
+    return Prompt.start(
+        team=by.team,
+        author=by.user,
+        name=name,
+        kind=draft.kind,
+        description=draft.description[:2000],
+        tags=bulk.clean_tags(draft.tags),
+        messages=draft.messages,
+        variables=draft.variables,
+        config=draft.config,
+        schema=draft.schema,
+        note=draft.note or f"Imported{source and f' from {source}'}",
+    )
+
+
+def _next(draft: Draft, found: Prompt, by: Membership, source: str) -> PromptVersion | None:
+    """The next version, or None where it would say the same. What the file says nothing about stays as it is here: the
+    types of variables, parameters, the answer's schema, the few-shot set."""
+    if found.kind != draft.kind:
+        raise bulk.NotDone(
+            f"{found.name} is a {found.kind} prompt here and a {draft.kind} prompt there. Give it another name."
+        )
+    newest = found.versions.select_related("examples").get(number=found.latest)
+    typed = {spec["name"]: spec for spec in draft.typed}
+    specs = [*(spec for spec in newest.variables if spec["name"] not in typed), *typed.values()]
+    config, schema = draft.config or newest.config, draft.schema or newest.schema
+    content = checked_content(found, draft.messages, specs, config, schema, newest.shots)
+    if all(getattr(newest, name) == value for name, value in content.items()):
+        return None
+    tags = bulk.clean_tags([*found.tags, *draft.tags])
+    if tags != found.tags:
+        found.change(tags=tags)
+    return found.save_version(
+        by.user,
+        based_on=None,
+        messages=draft.messages,
+        variables=specs,
+        config=config,
+        schema=schema,
+        examples=newest.examples,
+        shots=newest.shots,
+        note=draft.note or f"Imported{source and f' from {source}'}",
+    )
+
+
+def _alias(draft: Draft, found: Prompt, outcome: Outcome) -> None:
+    alias, _ = PromptAlias.objects.get_or_create(
+        team_id=found.team_id, alias=draft.alias[:100], defaults={"prompt": found}
+    )
+    if alias.prompt_id != found.pk:
+        raise bulk.NotDone(f"{draft.alias} already stands for {alias.prompt.name}.")
+    outcome.notes.append(f"Answers to {draft.alias} on /v1.")
+    has = {spec["name"] for spec in found.versions.get(number=found.latest).variables}
+    if unknown := [spec["name"] for spec in draft.variables if spec["name"] not in has]:
+        outcome.notes.append(f"The call names {', '.join(unknown)}, which the prompt has not; it will be refused.")
+
+
+def _label(draft: Draft, version: PromptVersion, by: Membership, outcome: Outcome) -> None:
+    """Labels move as if the person had moved them; one that they may not move is said and left."""
+    for name in draft.labels:
+        try:
+            PromptLabel.move(version, name, by=by)
+        except LabelRefused as refusal:
+            outcome.notes.append(f"The label {name} was not set. {refusal}")
