@@ -107,11 +107,13 @@ if (dialog) {
     const more = target.closest("details");
     if (more) more.open = false;
   });
-  dialog.addEventListener(
-    "toggle",
-    ({ target }) => target.open && target.matches("details") && target.querySelector("textarea")?.focus(),
-    true,
-  );
+  dialog.addEventListener("click", (event) => {
+    const more = event.target.closest(".comment-more > summary")?.parentElement;
+    if (!more) return;
+    event.preventDefault(); // opened here, so that the field has the focus before the next key
+    more.open = true;
+    more.querySelector("textarea").focus();
+  });
   document.addEventListener("htmx:after:request", (event) => {
     const { ctx } = event.detail;
     const target = typeof ctx.target === "string" ? document.querySelector(ctx.target) : ctx.target;
