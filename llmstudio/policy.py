@@ -130,6 +130,7 @@ ROUTES: dict[str, dict[str, int]] = {
     "notices_count": {"GET": VIEWER},
     "notices_read": {"POST": VIEWER},
     "notice": {"GET": VIEWER},
+    "activity": {"GET": VIEWER},
     # in and out: the library's acts, import and export of prompts
     "prompt_import": {"GET": EDITOR, "POST": EDITOR},
     "prompt_export": {"GET": VIEWER, "POST": VIEWER},

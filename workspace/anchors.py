@@ -93,7 +93,7 @@ def _cell(team: Team, key: UUID, part: int | None) -> Found:
 
 def _row(team: Team, key: int, part: int | None) -> Found:
     row = Row.objects.select_related("dataset__team").get(dataset__team=team, pk=key)
-    return row.dataset, f"row {row.position + 1:,}", f"{row.dataset.get_absolute_url()}?row={row.position}"
+    return row.dataset, f"row {row.position + 1:,}", f"{row.dataset.get_absolute_url()}#row-{row.position}"
 
 
 def _example(team: Team, key: UUID, part: int | None) -> Found:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 import time
 from functools import partial
 from typing import Any, cast
@@ -21,12 +22,12 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
-from jobs.models import FineTune, Generation, Import
+from jobs.models import Dataset, FineTune, Generation, Import
 from jobs.notices import team_group
 from llmstudio.policy import SOCKET
 from workspace import presence, streams
 from workspace.chats import Refused
-from workspace.models import Chat, ExampleSet, Grid, Membership, Message, Role, User
+from workspace.models import Chat, ExampleSet, Grid, Membership, Message, Prompt, Role, User
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +38,16 @@ PULSE = 10.0  # seconds between heartbeats: membership and session are looked at
 BURST, PER_SECOND = 60, 10  # frames a socket may send at once, and steadily
 WATCHED = {
     "chat": Chat,
-    "run": FineTune,
-    "import": Import,
+    "dataset": Dataset,
+    "examples": ExampleSet,
     "generation": Generation,
     "grid": Grid,
-    "examples": ExampleSet,
+    "import": Import,
+    "prompt": Prompt,
+    "run": FineTune,
 }
+PLACES = ("page", "room")  # a page without an object of its own; the part of the studio that any page is in
+PLACE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 SIGNED_OUT, REMOVED, NO_TEAM = 4401, 4403, 4404
 
@@ -55,7 +60,7 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
 
     user: User
     slug: str
-    group = ""
+    group = room = ""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.following: dict[str, asyncio.Task[None]] = {}  # generations, by name
@@ -113,7 +118,7 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
                 if await self.membership() is None:
                     return await self.close(REMOVED)
                 for thing in list(self.watching):
-                    await presence.mark(thing, str(self.user.pk), self.channel_name)
+                    await presence.mark(self.place(thing), self.who(thing), self.channel_name)
                     await self.show_people(thing)
             await self.out("beat")
 
@@ -185,18 +190,19 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
         if isinstance(frame["to"], list):
             return await self.follow_all(frame["to"], frame.get("after") or {})
         kind, _, key = frame["to"].partition(":")
-        thing, after = f"{kind}:{UUID(key)}", int(frame.get("after") or 0)
+        place = kind in PLACES and PLACE.fullmatch(key)
+        thing, after = frame["to"] if place else f"{kind}:{UUID(key)}", int(frame.get("after") or 0)
         subscribed = len(self.following) + len(self.watching)
         if thing not in self.following and thing not in self.watching and subscribed >= MAX_SUBSCRIPTIONS:
             return await self.error("too_many", f"A tab follows at most {MAX_SUBSCRIPTIONS} things at once.", frame)
+        if place:
+            return await self.be_in(kind, key)
         if kind not in WATCHED or not await self.exists(kind, UUID(key)):
             return await self.error("not_found", "There is no such thing in this team.", frame)
         if kind == "generation":
             await self.start_following(UUID(key), after)
         else:
-            self.watching.setdefault(thing, [])
-            await presence.mark(thing, str(self.user.pk), self.channel_name)
-            await presence.tell(self.group, {"type": "presence", "object": thing})
+            await self.enter(thing)
         return None
 
     async def follow_all(self, names: list[str], seen: dict[str, Any]) -> None:
@@ -294,20 +300,43 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    # --- being somewhere
+
+    def place(self, thing: str) -> str:
+        """Pages have one name in every team."""
+        return f"{self.team.pk}:{thing}"
+
+    def who(self, thing: str) -> str:
+        """The person, and of the whole team's rooms the one they are in."""
+        return f"{self.user.pk}|{self.room}" if thing == "room" else str(self.user.pk)
+
+    async def be_in(self, kind: str, name: str) -> None:
+        """On a page without an object, or in a room; a tab is in one room, and hears of all."""
+        if kind == "room":
+            self.room = name
+        await self.enter("room" if kind == "room" else f"{kind}:{name}")
+
+    async def enter(self, thing: str) -> None:
+        self.watching.setdefault(thing, [])
+        await presence.mark(self.place(thing), self.who(thing), self.channel_name)
+        await presence.tell(self.group, {"type": "presence", "object": thing})
+
     async def part(self, *things: str) -> None:
-        await presence.leave(things, str(self.user.pk), self.channel_name)
         for thing in things:
+            await presence.leave(self.place(thing), self.who(thing), self.channel_name)
             await presence.tell(self.group, {"type": "presence", "object": thing})
 
     async def show_people(self, thing: str) -> None:
         """Send who is here, if that has changed."""
-        here = await presence.people(thing)
+        here = await presence.people(self.place(thing))
         if here == self.watching.get(thing, here):
             return
         self.watching[thing] = here
-        if unknown := [key for key in here if key not in self.names]:
+        marks = [(key, room) for key, _, room in (who.partition("|") for who in here)]
+        if unknown := [key for key, _ in marks if key not in self.names]:
             self.names |= await self.named(unknown)
-        await self.out("presence", object=thing, people=[self.names[key] for key in here if key in self.names])
+        people = [self.names[key] | ({"room": room} if room else {}) for key, room in marks if key in self.names]
+        await self.out("presence", object=thing, people=people)
 
     @in_thread
     def named(self, keys: list[str]) -> dict[str, Frame]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -36,32 +35,32 @@ def _key(thing: str) -> str:
     return f"studio:presence:{thing}"
 
 
-async def mark(thing: str, user_id: str, socket: str) -> None:
-    """Enter, or stay. A person with two tabs has two marks, and leaves with the last."""
+async def mark(thing: str, who: str, socket: str) -> None:
+    """Enter, or stay. A person with two tabs has two marks, and leaves with the last. `who` is the person's id, and
+    may say more after a |."""
     try:
         async with _redis().pipeline(transaction=False) as pipe:
-            pipe.zadd(_key(thing), {f"{user_id}|{socket}": time.time() + MARK})
+            pipe.zadd(_key(thing), {f"{who}|{socket}": time.time() + MARK})
             pipe.expire(_key(thing), int(2 * MARK))
             await pipe.execute()
     except (RedisError, OSError) as error:
         log.debug("Presence was not marked: %s", error)
 
 
-async def leave(things: Iterable[str], user_id: str, socket: str) -> None:
+async def leave(thing: str, who: str, socket: str) -> None:
     try:
-        for thing in things:
-            await _redis().zrem(_key(thing), f"{user_id}|{socket}")
+        await _redis().zrem(_key(thing), f"{who}|{socket}")
     except (RedisError, OSError) as error:
         log.debug("Presence was not removed: %s", error)
 
 
 async def people(thing: str) -> list[str]:
-    """Ids of the people here, each once, in a stable order."""
+    """Who is here, each once, in a stable order."""
     try:
         marks = cast(list[str], await _redis().zrange(_key(thing), time.time(), "+inf", byscore=True))
     except (RedisError, OSError):
         return []
-    return sorted({mark.partition("|")[0] for mark in marks})
+    return sorted({mark.rpartition("|")[0] for mark in marks})
 
 
 async def tell(group: str, event: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from django.db import Error, connection, transaction
 
-from jobs import notices
+from jobs import happenings, notices
 from jobs.datasets import readers, splits
 from jobs.datasets.rows import BadRow, Parsed, chat_row, completion_row, mapped_row
 from jobs.models import Cause, Dataset, Import, LeaseLost, Row, Split, State
@@ -180,6 +180,9 @@ def store(job: Import, groups: array[int], problems: Problems, heart: Heart) -> 
         heart.stopping.set()  # from here on this transaction holds the job's row
         heart.thread.join()
         job.finish(State.SUCCEEDED, dataset=dataset, **problems.fields(rows_read))
+        happenings.tell(
+            dataset, "imported", job.author_id, note=f"{len(groups):,} row{'' if len(groups) == 1 else 's'}"
+        )
 
 
 def _again(job: Import, heart: Heart) -> Iterator[tuple[int, Parsed | BadRow]]:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.urls import reverse
+from django.utils import timezone
 
+from jobs import happenings
 from jobs.models.worker import Worker
 from jobs.secrets import seal, unseal
 
@@ -132,6 +134,13 @@ class Adapter(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("models", kwargs={"team": self.team.slug})
+
+    def archive(self, by: Any, *, undo: bool = False) -> None:
+        """Out of the lists and of /v1/models, or back again. Its files and its run stay."""
+        self.archived_at = None if undo else timezone.now()
+        with transaction.atomic():
+            self.save(update_fields=["archived_at"])
+            happenings.tell(self, "restored" if undo else "archived", by.pk)
 
     @property
     def key(self) -> str:

@@ -11,9 +11,11 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.db import models
+from django.db import models, transaction
 from django.urls import reverse
+from django.utils import timezone
 
+from jobs import happenings
 from jobs.models.lifecycle import Job, JobQuerySet
 
 
@@ -103,6 +105,13 @@ class Dataset(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("dataset", kwargs={"team": self.team.slug, "dataset_id": self.pk})
+
+    def archive(self, by: Any, *, undo: bool = False) -> None:
+        """Out of every list, or back again. Runs that used it keep it."""
+        self.archived_at = None if undo else timezone.now()
+        with transaction.atomic():
+            self.save(update_fields=["archived_at"])
+            happenings.tell(self, "restored" if undo else "archived", by.pk)
 
     @property
     def total(self) -> int:

@@ -13,13 +13,17 @@ from django.db.models.functions import Mod, Now
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs import notices
+from jobs import happenings, notices
 from jobs.ml.config import TrainConfig
 from jobs.models.dataset import Import, Row, Split
 from jobs.models.lifecycle import ACTIVE, Cause, Job, JobQuerySet, State
 from jobs.tasks import ring_on_commit
 
 DATASETS = {"training": "dataset", "validation": "validation_dataset"}  # a file's role -> where its rows go
+
+
+# What the activity feed says of its author's run.
+ENDED = {State.SUCCEEDED: "trained", State.FAILED: "failed to train", State.CANCELLED: "cancelled"}
 
 
 class FineTuneQuerySet(JobQuerySet):
@@ -101,9 +105,15 @@ class FineTune(Job):
             **fields,
         )
         run.events.create(message=f"Queued by {author}.")
+        happenings.tell(run, "started", author.pk, note=f"on {dataset}")
         ring_on_commit("train")
         notices.changed(team.pk, "run", run.pk)
         return run
+
+    def finish(self, state: State, **fields: Any) -> None:
+        with transaction.atomic():
+            super().finish(state, **fields)
+            happenings.tell(self, ENDED[state], self.author_id, note=fields.get("message", "")[:200])
 
     def request_stop(self) -> bool:
         """Ask the trainer to finish now with its best weights. False if it is not training."""
@@ -195,6 +205,8 @@ class FineTune(Job):
             self.events.create(message="The files are read; the run waits for its turn.")
             ring_on_commit("train")
         type(self).objects.filter(pk=self.pk).update(**changes)
+        if "state" in changes:
+            happenings.tell(self, ENDED[State.FAILED], self.author_id, note=changes["message"][:200])
         notices.changed(self.team_id, "run", self.pk)
 
     @property

@@ -9,6 +9,7 @@ from django.utils.text import slugify
 from ninja import Query, Router, Schema
 from pydantic import AfterValidator, Field
 
+from jobs import happenings
 from jobs.models import FineTune, LanguageModel, State, StoredFile
 from jobs.openai import training_files
 from jobs.openai.files import find_file
@@ -87,6 +88,7 @@ def create_job(request: StudioRequest, body: JobRequest) -> dict[str, Any]:
             },
         )
         run.events.create(message=f"Created fine-tuning job: {run.key}")
+        happenings.tell(run, "started", request.user.pk, note=f"on {training.filename}")
         run.events.create(
             message=f"Validating training file: {training.key}"
             + (f" and validation file: {validation.key}" if validation else "")

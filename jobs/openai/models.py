@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from django.utils import timezone
 from ninja import Router
 
 from jobs.models import Adapter, LanguageModel
@@ -39,7 +38,7 @@ def delete_model(request: StudioRequest, model_id: str) -> dict[str, Any]:
             "Only fine-tuned models (ft:...) can be deleted here; an admin removes base models on the models page.",
             param="model",
         )
-    Adapter.objects.filter(pk=adapter.pk).update(archived_at=timezone.now())
+    adapter.archive(request.user)
     return {"id": model_id, "object": "model", "deleted": True}
 
 

@@ -10,7 +10,6 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.text import slugify
 
 from jobs.datasets import export
@@ -79,8 +78,7 @@ def dataset_row(request: StudioRequest, dataset_id: UUID, position: int) -> Http
 def dataset_archive(request: StudioRequest, dataset_id: UUID) -> HttpResponse:
     """Out of the lists, or (undo) back again. Runs that used it keep it."""
     found = _owned(request, dataset_id)
-    found.archived_at = None if request.POST.get("undo") else timezone.now()
-    found.save(update_fields=["archived_at"])
+    found.archive(request.user, undo=bool(request.POST.get("undo")))
     if found.archived_at is None:
         return redirect(found)
     return redirect(f"{reverse('datasets', kwargs={'team': request.team.slug})}?archived={found.pk}")

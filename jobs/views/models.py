@@ -10,7 +10,6 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.text import slugify
 
 from jobs.downloads import attachment, zipped
@@ -118,8 +117,8 @@ def model_remove(request: StudioRequest, model_id: int) -> HttpResponse:
 def adapter_archive(request: StudioRequest, adapter_id: UUID) -> HttpResponse:
     """Out of the lists and of /v1/models, or (undo) back again. Its files and its run stay."""
     undo = bool(request.POST.get("undo"))
-    adapter = get_object_or_404(Adapter, team=request.team, pk=adapter_id)
-    Adapter.objects.filter(pk=adapter.pk).update(archived_at=None if undo else timezone.now())
+    adapter = get_object_or_404(Adapter.objects.select_related("team"), team=request.team, pk=adapter_id)
+    adapter.archive(request.user, undo=undo)
     page = reverse("models", kwargs={"team": request.team.slug})
     return redirect(page if undo else f"{page}?archived={adapter.pk}")
 

@@ -2,7 +2,10 @@
 // Page behaviour is in custom elements, imported by the page that uses them.
 import { copyText } from "./copy.js";
 import { openPalette } from "./palette.js";
+import "./bell.js";
+import "./comments.js";
 import "./live.js";
+import "./presence.js";
 import { toast } from "./toast.js";
 
 const root = document.documentElement;

@@ -33,7 +33,7 @@ class DataGrid extends HTMLElement {
     };
     document.addEventListener("keydown", this.keys);
     const asked = location.hash.match(/^#row-(\d{1,9})$/); // a link to one row
-    if (asked) this.open(Number(asked[1]));
+    if (asked && !new URLSearchParams(location.search).has("comment")) this.open(Number(asked[1]));
   }
 
   disconnectedCallback() {

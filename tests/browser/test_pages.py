@@ -11,7 +11,18 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.stack import Stack
 
-TEAM_PAGES = ["chat/", "data/", "finetunes/", "finetunes/new", "models/", "settings/", "prompts/", "prompts/import/"]
+TEAM_PAGES = [
+    "chat/",
+    "data/",
+    "finetunes/",
+    "finetunes/new",
+    "models/",
+    "settings/",
+    "activity/",
+    "notices/",
+    "prompts/",
+    "prompts/import/",
+]
 OWN_PAGES = [
     "/profile",
     "/accounts/2fa/",

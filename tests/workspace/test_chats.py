@@ -127,10 +127,10 @@ def test_nothing_is_sent_while_the_answer_above_is_being_written(chat, alice):
 
 
 def test_an_archived_chat_takes_no_messages_until_it_is_restored(chat, alice):
-    chat.archive()
+    chat.archive(chat.author)
     with pytest.raises(Refused, match="archived"):
         chat.send(alice, "One", parent=None, client_id=cid())
-    chat.archive(undo=True)
+    chat.archive(chat.author, undo=True)
     chat.send(alice, "One", parent=None, client_id=cid())
 
 

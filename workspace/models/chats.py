@@ -18,6 +18,7 @@ from django.urls import reverse
 from jobs import notices
 from jobs.models import Adapter, Generation, LanguageModel
 from workspace.chats import Asked, Refused, checked_text, request_messages, title_from, turns_to_drop
+from workspace.models.activity import Activity
 from workspace.models.messages import Message, Turn, left_out
 from workspace.models.people import Team, User
 
@@ -127,6 +128,8 @@ class Chat(models.Model):
             if attached:
                 chat._attach(said, author, attached)
             chat.title = chat.title or title_from(text)
+            if parent is None and not chat.messages.exclude(pk=said.pk).exists():
+                Activity.record(chat.team_id, author, "started", chat)
             return chat._ask(author, [*before, said], left_out(before))
 
     def regenerate(self, author: User, question: uuid.UUID, *, client_id: str, drop: bool = False) -> Message:
@@ -270,11 +273,13 @@ class Chat(models.Model):
         self.refresh_from_db(fields=["version", *fields])
         notices.changed(self.team_id, "chat", self.pk, self.version)
 
-    def archive(self, *, undo: bool = False) -> None:
+    def archive(self, by: User, *, undo: bool = False) -> None:
         """Put the chat (and its other half) away, or take it back out. Nothing is lost either way."""
-        for chat in [self, self.beside]:
-            if chat:
-                chat.change(archived_at=None if undo else Now())
+        with transaction.atomic():
+            for chat in [self, self.beside]:
+                if chat:
+                    chat.change(archived_at=None if undo else Now())
+            Activity.record(self.team_id, by, "restored" if undo else "archived", self)
 
     # --- reading it
 

@@ -125,6 +125,7 @@ class Team(models.Model):
         """Let someone in. Whoever is in already keeps the role they have."""
         membership, new = self.memberships.get_or_create(user=user, defaults={"role": role})
         if new:
+            record(self, user, "joined")
             notices.changed(self.pk, "member", user.pk)
         return membership
 
@@ -180,6 +181,12 @@ class Membership(models.Model):
             self.team.api_keys.filter(user=self.user_id).revoke()
             self._withdraw_invitations()
             self.delete()
+            record(
+                self.team,
+                by.user,
+                "left" if by == self else "removed a member of",
+                "" if by == self else str(self.user),
+            )
             notices.changed(self.team_id, "member", self.user_id)
 
     def _hold(self, by: Membership) -> None:
@@ -198,3 +205,9 @@ class Membership(models.Model):
 
     def _withdraw_invitations(self) -> None:
         self.team.invitations.open().filter(invited_by=self.user_id).delete()
+
+
+def record(team: Team, actor: User, verb: str, note: str = "") -> None:
+    from workspace.models.activity import Activity  # which knows people
+
+    Activity.record(team.pk, actor, verb, team, note=note)

@@ -5,6 +5,7 @@
 {% comments "prompt_version" version.pk part=2 %}     on one message of the version
 {% comment_counts "cell" cells as open_threads %}     many objects (or ids), one query, and then for each:
 {% comments "cell" cell.pk counts=open_threads %}
+    {% activity prompt %}                                 what was done to one object, newest first, live
 """
 
 from __future__ import annotations
@@ -15,10 +16,52 @@ from typing import Any
 from django import template
 from django.urls import reverse
 
-from workspace.models import Comment, Notification
+from workspace.models import Activity, Comment, Notification
+from workspace.models.activity import heard_as
 from workspace.models.comments import OpenThreads
 
 register = template.Library()
+
+# The parameter of a page's address -> the kind under which sockets know its object (WATCHED in workspace/consumers.py).
+OBJECTS = {
+    "chat_id": "chat",
+    "prompt_id": "prompt",
+    "set_id": "examples",
+    "grid_id": "grid",
+    "dataset_id": "dataset",
+    "finetune_id": "run",
+    "import_id": "import",
+}
+# How the names of views begin -> the rail's link they belong to.
+ROOMS = {
+    "chat": "chat",
+    "prompt": "prompts",
+    "example": "prompts",
+    "leave_one": "prompts",
+    "grid": "prompts",
+    "dataset": "data",
+    "import": "data",
+    "finetune": "finetunes",
+    "model": "models",
+    "team_settings": "settings",
+    "activity": "activity",
+}
+
+
+@register.simple_tag(takes_context=True)
+def here(context: dict[str, Any]) -> str:
+    """Where this page is, as presence names it: its object, or else the page."""
+    match = context["request"].resolver_match
+    kind = next((name for name in match.kwargs if name in OBJECTS), None) if match else None
+    return f"{OBJECTS[kind]}:{match.kwargs[kind]}" if kind else f"page:{match.view_name if match else 'none'}"
+
+
+@register.simple_tag(takes_context=True)
+def room(context: dict[str, Any]) -> str:
+    """The part of the studio this page is in."""
+    match = context["request"].resolver_match
+    name = match.view_name if match else ""
+    return next((place for start, place in ROOMS.items() if name.startswith(start)), "elsewhere")
 
 
 @register.simple_tag(takes_context=True)
@@ -48,3 +91,11 @@ def comments(
 def unread_notices(context: dict[str, Any]) -> int:
     """How many notifications this person has not read in this team."""
     return Notification.objects.of(context["team"], context["request"].user).unread().count()
+
+
+@register.inclusion_tag("workspace/_activity_of.html", takes_context=True)
+def activity(context: dict[str, Any], thing: Any) -> dict[str, Any]:
+    """What was done to one object of the team."""
+    of = f"{thing._meta.model_name}:{thing.pk}"
+    happenings = Activity.objects.of(thing).select_related("actor")[: Activity.FEW]
+    return {"team": context["team"], "happenings": happenings, "of": of, "heard": heard_as(of)}

@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from workspace.views import comments, notices
+from workspace.views import activity, comments, notices
 
 urlpatterns = [
+    path("t/<slug:team>/activity/", activity.activity, name="activity"),
     path("t/<slug:team>/people/", comments.people, name="people"),
     path("t/<slug:team>/comments/counts/", comments.comment_counts, name="comment_counts"),
     path("t/<slug:team>/comments/<uuid:comment_id>/", comments.comment, name="comment"),

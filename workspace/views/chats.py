@@ -95,7 +95,7 @@ def chat_settings(request: StudioRequest, chat_id: UUID) -> HttpResponse:
 def chat_archive(request: StudioRequest, chat_id: UUID) -> HttpResponse:
     chat = owned(request.team, chat_id)
     undo = "undo" in request.POST
-    chat.archive(undo=undo)
+    chat.archive(request.user, undo=undo)
     messages.info(request, "The chat is back in the list." if undo else "Archived. It can be restored at any time.")
     return redirect(chat)
 
