@@ -18,7 +18,7 @@ from workspace.models import Activity, Prompt, Team, User
 MOST = 500  # prompts in one act
 MAX_TAGS, MAX_TAG = 30, 40
 MAX_NAME = 200
-FORBIDDEN = "{}@|"  # `{{> name@label}}` must be able to say every name
+FORBIDDEN = "{}@>|"  # `{{> name@label}}` must be able to say every name
 
 
 class NotDone(Exception):
