@@ -94,8 +94,9 @@ def test_a_body_that_is_not_json_is_refused(call: Any) -> None:
     error_of(answer)
 
 
-def test_a_body_that_is_too_large_is_refused(call: Any) -> None:
-    answer = call("alice", "post", "/v1/chat/completions", " " * (5 * 2**20), content_type="application/json")
+def test_a_body_that_is_too_large_is_refused(call: Any, settings: Any) -> None:
+    body = " " * (settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+    answer = call("alice", "post", "/v1/chat/completions", body, content_type="application/json")
     assert answer.status_code == 413
     error_of(answer)
 
