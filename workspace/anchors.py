@@ -81,7 +81,7 @@ def _prompt_version(team: Team, key: UUID, part: int | None) -> Found:
 def _message(team: Team, key: UUID, part: int | None) -> Found:
     message = Message.objects.select_related("chat__team", "author").get(chat__team=team, pk=key)
     where = f"{message.author}’s message" if message.author else "an answer"
-    return message.chat, where, f"{message.chat.get_absolute_url()}#turn-{message.pk}"
+    return message.chat, where, message.get_absolute_url()
 
 
 def _cell(team: Team, key: UUID, part: int | None) -> Found:

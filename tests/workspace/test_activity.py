@@ -23,7 +23,7 @@ from workspace.models.labels import PromptLabel
 def feed(client: Client, team: Team, query: str = "") -> list[str]:
     """The lines of the page, newest first: "Alice saved words/translate · note"."""
     page = client.get(f"/t/{team.slug}/activity/{query}").content.decode()
-    found = re.findall(r'<span class="grow feed-words">(.*?)</span><time', page, re.S)
+    found = re.findall(r'<span class="grow feed-words">(.*?)</span><span class="feed-kind', page, re.S)
     return [" ".join(re.sub(r"<[^>]*>", "", line).split()) for line in found]
 
 

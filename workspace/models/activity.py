@@ -9,6 +9,16 @@ from django.db import models
 from workspace.models.people import Team, User
 
 COMMENTS = ("commented on", "answered a comment on")
+ICONS = {
+    "adapter": "boxes",
+    "chat": "message-square",
+    "dataset": "database",
+    "exampleset": "quote",
+    "finetune": "sliders-horizontal",
+    "grid": "grid-3x3",
+    "prompt": "notebook-text",
+    "team": "users",
+}
 HEARD = {"exampleset": "examples", "finetune": "run"}
 
 
@@ -54,6 +64,10 @@ class Activity(models.Model):
 
     def __str__(self) -> str:
         return f"{self.actor} {self.verb} {self.name}"
+
+    @property
+    def icon(self) -> str:
+        return "message-circle" if self.verb in COMMENTS else ICONS.get(self.kind, "circle-dot")
 
     @classmethod
     def record(cls, team_id: Any, actor: Any, verb: str, thing: Any, *, note: str = "", url: str = "") -> None:
