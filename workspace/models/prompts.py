@@ -219,10 +219,13 @@ class Prompt(models.Model):
         Activity.record(self.team_id, by, "restored" if undo else "archived", self)
 
 
+CHECKED = ("messages", "variables", "config", "schema", "shots")
+
+
 def checked_content(
     prompt: Prompt,
     messages: Any,
-    specs: Sequence[Mapping[str, Any]],
+    specs: Sequence[Mapping[str, Any]] | None,
     config: Mapping[str, Any] | None,
     schema: Mapping[str, Any] | None,
     shots: Mapping[str, Any] | None,
@@ -233,7 +236,7 @@ def checked_content(
         raise PromptError("bad_message", "A text prompt is one text, without roles.")
     texts = included_texts(prompt.team, checked, within=prompt.name)
     used = prompts.variables_in([*checked, *({"content": text} for text in texts.values())])
-    declared = variables.declared(specs, used)
+    declared = variables.declared(specs or (), used)
     from workspace.structured import check_schema  # a library that most requests never need
 
     return {
@@ -365,6 +368,22 @@ class PromptVersion(models.Model):
             "messages": self.messages, "variables": self.variables, "config": self.config, "schema": self.schema,
             "examples": self.examples, "shots": self.shots,
         }  # fmt: skip
+
+    def says(self, **content: Any) -> bool:
+        """Whether saving `content` (what `save_version` takes) would say nothing new. Raises PromptError."""
+        examples = content.pop("examples", None)
+        checked = checked_content(self.prompt, *(content.get(name) for name in CHECKED))
+        return examples == self.examples and all(getattr(self, name) == value for name, value in checked.items())
+
+    def settle(self) -> None:
+        """Bring `status` up to date with where production points and with what the last review said."""
+        if self.labels.filter(name=PRODUCTION).exists():
+            status = self.Status.PUBLISHED
+        else:
+            last = self.reviews.order_by("-pk").first()
+            status = self.Status.DRAFT if last is None else self.Status(last.verdict or self.Status.REVIEW)
+        PromptVersion.objects.filter(pk=self.pk).update(status=status)
+        self.status = status
 
     def declared(self) -> list[Variable]:
         return [Variable.from_dict(spec) for spec in self.variables]
