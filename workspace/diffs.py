@@ -65,9 +65,7 @@ def _joined(pieces: list[Piece]) -> list[Piece]:
 T = TypeVar("T")
 
 
-def aligned(
-    old: Sequence[T], new: Sequence[T], *, alike: Callable[[T, T], bool]
-) -> list[tuple[T | None, T | None]]:
+def aligned(old: Sequence[T], new: Sequence[T], *, alike: Callable[[T, T], bool]) -> list[tuple[T | None, T | None]]:
     """The items of two lists beside each other: equal ones, then `alike` ones that stand between the same equal ones.
     What has no partner stands alone."""
     pairs: list[tuple[T | None, T | None]] = []

@@ -70,9 +70,7 @@ def merge(base: Draft, mine: Draft, theirs: Draft) -> Merge:
     return Merge(choices, fields, spoken_of)
 
 
-def _fields(
-    base: dict[str, str], mine: dict[str, str], theirs: dict[str, str]
-) -> tuple[dict[str, str], list[Field]]:
+def _fields(base: dict[str, str], mine: dict[str, str], theirs: dict[str, str]) -> tuple[dict[str, str], list[Field]]:
     fields, differing = {}, []
     for name in dict.fromkeys([*mine, *theirs]):
         was, my, their = base.get(name, ""), mine.get(name, ""), theirs.get(name, "")

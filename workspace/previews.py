@@ -69,8 +69,8 @@ def preview(prompt: Prompt, content: dict[str, Any], values: Mapping[str, Any], 
         seen.values = ValuesForm(
             variables, {f"v-{one.name}": values.get(f"v-{one.name}", one.default) for one in variables}
         )
-        given = _given(seen, variables)
-        version.variables = [_stand_in(one, seen).to_dict() for one in variables]
+        given = _given(seen, seen.values)
+        version.variables = [_stand_in(one, given) for one in variables]
         _fill(seen, version, given)
     except PromptError as error:
         seen.problem = str(error)
@@ -86,29 +86,21 @@ def chosen_model(team: Team, key: str) -> LanguageModel | None:
     return named.get(key) or next(iter([*local, *models]), None)
 
 
-def _given(seen: Preview, variables: list[Variable]) -> dict[str, str]:
+def _given(seen: Preview, form: ValuesForm) -> dict[str, str]:
     """The values that can be used. What is missing is named; what is wrong is said at its field."""
-    form = seen.values
-    assert form is not None
     form.is_valid()
     given = dict(form.parsed)
-    for variable in variables:
-        if variable.name not in given:
-            empty = not form.cleaned_data.get(variable.name)
-            if empty:
-                seen.missing.append(variable.name)
-                form.errors.pop(variable.name, None)  # said once, above the preview
+    for variable in form.variables:
+        if variable.name not in given and not form[variable.name].data:
+            seen.missing.append(variable.name)
+            form.errors.pop(variable.name, None)  # said once, above the preview
     return given
 
 
-def _stand_in(variable: Variable, seen: Preview) -> Variable:
-    """Its values have been read already; one that has none stands as its own tag."""
-    return Variable(variable.name, "text", default="" if variable.name in _parsed(seen) else f"{{{{{variable.name}}}}}",
-                    required=False)  # fmt: skip
-
-
-def _parsed(seen: Preview) -> dict[str, str]:
-    return seen.values.parsed if seen.values else {}
+def _stand_in(variable: Variable, given: Mapping[str, str]) -> dict[str, Any]:
+    """Its value has been read already, so it is any text now; one that has none stands as its own tag."""
+    default = "" if variable.name in given else f"{{{{{variable.name}}}}}"
+    return Variable(variable.name, "text", required=False, default=default).to_dict()
 
 
 def _fill(seen: Preview, version: PromptVersion, given: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +99,8 @@ class EditorForm(forms.Form):
             *((key, f"{one.set.name}, version {one.number} ({len(one.order)})") for key, one in self.versions.items()),
         ]
 
+    clean_stop = ChatSettings.clean_stop
+
     def clean_extra(self) -> dict[str, Any]:
         extra = read_json(self.cleaned_data["extra"])
         if own := [name for name in extra if name in (*NUMBERS, "stop", "model")]:
@@ -119,7 +122,10 @@ class EditorForm(forms.Form):
         return {
             "messages": self.draft.messages(),
             "variables": self.draft.specs(),
-            "config": {**{key: value for key, value in config.items() if value not in ("", None, [])}, **cleaned["extra"]},
+            "config": {
+                **{key: value for key, value in config.items() if value not in ("", None, [])},
+                **cleaned["extra"],
+            },
             "schema": cleaned["schema"],
             "examples": self.versions.get(cleaned["examples"]),
             "shots": {name: value for name, value in shots.items() if value not in ("", None)},
@@ -208,10 +214,6 @@ def example_versions(team: Team, chosen: str) -> Sequence[ExampleSetVersion]:
     rows = ExampleSetVersion.objects.filter(set__team=team).select_related("set").order_by("set__name", "-number")
     newest = list(rows.filter(set__archived_at=None, number__gt=F("set__latest") - VERSIONS_OFFERED))
     if chosen and chosen not in {str(version.pk) for version in newest}:
-        try:
+        with suppress(ValidationError):  # not an id at all
             newest += rows.filter(pk=chosen)
-        except ValidationError:  # not an id at all
-            pass
     return newest
-
-

@@ -6,6 +6,7 @@ Publishing is moving `production`. Lookup by label is `Prompt.find`; reviews are
 from __future__ import annotations
 
 import re
+
 from django.db import models, transaction
 
 from workspace.models.activity import Activity

@@ -119,6 +119,30 @@ class Prompt(models.Model):
         return reverse("prompt", kwargs={"team": self.team.slug, "prompt_id": self.pk})
 
     @property
+    def newest(self) -> PromptVersion:
+        return self.versions.select_related("author", "prompt__team", "examples__set").get(number=self.latest)
+
+    def labels_by_version(self) -> dict[int, list[str]]:
+        """Version number -> the labels that point at it; `latest` is one of them."""
+        found: dict[int, list[str]] = {self.latest: [LATEST]}
+        for name, number in self.labels.order_by("name").values_list("name", "version__number"):
+            found.setdefault(number, []).append(name)
+        return found
+
+    def included_by(self, name: str = "") -> list[Prompt]:
+        """Those whose latest version includes this one, by its name (or the one it had)."""
+        if self.kind != self.Kind.TEXT:
+            return []
+        wanted = name or self.name
+        rows = PromptVersion.objects.filter(
+            prompt__team=self.team_id, prompt__archived_at=None, number=F("prompt__latest")
+        )
+        maybe = rows.filter(messages__icontains=f"{wanted}").exclude(prompt=self.pk).select_related("prompt__team")
+        return [
+            one.prompt for one in maybe if wanted in {include.name for include in prompts.includes_in(one.messages)}
+        ]
+
+    @property
     def leaf(self) -> str:
         """Its name without the folder."""
         return self.name.rpartition("/")[2]
@@ -197,6 +221,20 @@ class Prompt(models.Model):
         if label == LATEST:
             return versions.get(number=self.latest)
         return versions.get(labels__name=label or PRODUCTION)
+
+    def describe(self, by: User, *, name: str, description: str, tags: Sequence[str], keep_name: bool = False) -> None:
+        """Another name (and so, perhaps, folder), description or tags. With `keep_name` programs still find it under the
+        old name. Raises IntegrityError for a name that is taken."""
+        with transaction.atomic():
+            was = Prompt.objects.select_for_update().get(pk=self.pk).name
+            self.change(name=name, description=description, tags=list(tags))
+            self.index()
+            if was != name:
+                if keep_name:
+                    PromptAlias.objects.update_or_create(
+                        team_id=self.team_id, alias=was[:100], defaults={"prompt": self}
+                    )
+                Activity.record(self.team_id, by, "renamed", self, note=f"was {was}")
 
     def change(self, **fields: Any) -> None:
         """Write these fields and no others, raise the notice version and tell the team."""

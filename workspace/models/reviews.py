@@ -123,7 +123,9 @@ class PromptReview(models.Model):
                 raise ReviewRefused("The review has been given meanwhile.")
             self.version.settle()
             prompt.change()
-            Activity.record(prompt.team_id, by.user, "withdrew a review of", prompt, note=f"version {self.version.number}")
+            Activity.record(
+                prompt.team_id, by.user, "withdrew a review of", prompt, note=f"version {self.version.number}"
+            )
 
     def tell(self, user: User, actor: User, reason: str, text: str) -> None:
         version = self.version

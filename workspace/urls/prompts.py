@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from workspace.views import library, prompt_details, prompt_labels, prompt_reviews, prompt_settings, prompt_versions, prompts
+from workspace.views import (
+    library,
+    prompt_details,
+    prompt_labels,
+    prompt_reviews,
+    prompt_settings,
+    prompt_versions,
+    prompts,
+)
 
 one = "t/<slug:team>/prompts/<uuid:prompt_id>/"
 
