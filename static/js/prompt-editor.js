@@ -55,6 +55,7 @@ class PromptEditor extends HTMLElement {
     const address = new URL(location.href);
     if (address.searchParams.has("saved")) {
       this.draft.clear();
+      if (address.searchParams.get("saved") === "1") new LocalDraft(this.dataset.newKey).clear();
       address.searchParams.delete("saved");
       history.replaceState(history.state, "", address);
       return;

@@ -189,7 +189,7 @@ class TestTwoPeople:
             "outerHTML",
         )
         whole = page(response)
-        assert "Alice saved version 2 while you wrote" in said(response)
+        assert "Alice saved version 2 while you wrote this" in said(response)
         assert '<del class="word">French</del>' in whole
         assert '<ins class="word">German</ins>' in whole
         assert 'name="based_on" value="2"' in whole
