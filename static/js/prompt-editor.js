@@ -1,11 +1,9 @@
 // <prompt-editor>: the editor of a prompt. Rows, variables, the local draft and the merge are in modules of their own; this asks
 // for a preview when typing rests, saves (mod+S), and says what came of it without touching what is typed.
-import "./presence.js";
 import { merging } from "./prompt-merge.js";
 import { LocalDraft } from "./prompt-draft.js";
 import { MessageRows } from "./prompt-rows.js";
 import { variablesIn, VariableRows } from "./prompt-variables.js";
-import { socket } from "./socket.js";
 import { toast } from "./toast.js";
 
 const REST = 400; // milliseconds without a key before the preview is asked for
@@ -228,7 +226,6 @@ class PromptEditor extends HTMLElement {
 }
 
 customElements.define("prompt-editor", PromptEditor);
-for (const people of document.querySelectorAll("live-people[data-object]")) socket?.subscribe(people.dataset.object);
 
 // Enter in a trial value asks for the preview instead of sending that form anywhere.
 document.addEventListener("submit", (event) => {

@@ -65,6 +65,7 @@ def version_page(
         "prompt": prompt,
         "version": version,
         "rows": Draft.of(version).rows,
+        "commented": [version],
         "settings": [(label_of(name), fields[name]) for name in fields if ":" not in name and shown(fields, name)],
         "labels": prompt.labels_by_version().get(version.number, []),
         "waiting": waiting,

@@ -1,9 +1,4 @@
-// Pages of a prompt that are read: who else is here, and asking before a label moves away from where it is.
-import "./presence.js";
-import { socket } from "./socket.js";
-
-for (const people of document.querySelectorAll("live-people[data-object]")) socket?.subscribe(people.dataset.object);
-
+// The page of a prompt's labels: asks before a label moves away from where it is.
 const form = document.querySelector("[data-confirm-move]");
 const dialog = document.getElementById("confirm-move");
 
