@@ -215,7 +215,9 @@ LANGUAGE_CODE = "en"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
-DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 2**20  # a pasted import may have 5 MiB, and grows a little on the way
+# The largest prompt is a million characters of at most four bytes, and as much again in trial values; a pasted import may
+# have 5 MiB, and grows a little on the way. Files are not counted.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 12 * 2**20
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000  # an import of 1,000 prompts has two fields for each
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 

@@ -21,5 +21,6 @@ urlpatterns = [
     path("t/<slug:team>/", include("jobs.urls")),
 ]
 
+handler400 = "llmstudio.refusals.bad_request"
 handler404 = "llmstudio.openai_errors.not_found"
 handler500 = "llmstudio.openai_errors.crashed"

@@ -1,12 +1,12 @@
-"""Word-level differences between two texts, for people to read. It knows texts only."""
+"""Differences for people to read: word by word between two texts, item by item between two lists. It knows nothing else."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Literal
+from typing import Literal, TypeVar
 
 _WORDS = re.compile(r"\w+|\s+|[^\w\s]")
 MOST_WORDS = 4000  # compared word by word at once: the work grows with their product
@@ -60,3 +60,28 @@ def _joined(pieces: list[Piece]) -> list[Piece]:
         elif piece.text:
             joined.append(piece)
     return joined
+
+
+T = TypeVar("T")
+
+
+def aligned(old: Sequence[T], new: Sequence[T], *, alike: Callable[[T, T], bool]) -> list[tuple[T | None, T | None]]:
+    """The items of two lists beside each other: equal ones, then `alike` ones that stand between the same equal ones.
+    What has no partner stands alone."""
+    pairs: list[tuple[T | None, T | None]] = []
+    keys = [repr(item) for item in old], [repr(item) for item in new]
+    for kind, i, j, k, m in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
+        if kind == "equal":
+            pairs += zip(old[i:j], new[k:m], strict=True)
+            continue
+        left = list(new[k:m])
+        for item in old[i:j]:
+            partner = next((at for at, other in enumerate(left) if alike(item, other)), None)
+            if partner is None:
+                pairs.append((item, None))
+                continue
+            pairs += [(None, other) for other in left[:partner]]
+            pairs.append((item, left[partner]))
+            left = left[partner + 1 :]
+        pairs += [(None, other) for other in left]
+    return pairs

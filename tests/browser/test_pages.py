@@ -22,6 +22,8 @@ TEAM_PAGES = [
     "notices/",
     "prompts/",
     "prompts/import/",
+    "prompts/new/",
+    "prompts/settings/",
 ]
 OWN_PAGES = [
     "/profile",

@@ -19,6 +19,7 @@ from workspace.models import (
     Notification,
     Prompt,
     PromptLabel,
+    PromptReview,
     Role,
     Team,
     User,
@@ -59,6 +60,7 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
     notice = Notification.objects.create(
         team=other_team, user=charlie, actor=charlie, reason="mention", text="Secret", url="/"
     )
+    review = PromptReview.ask(prompt.newest, by=other_team.memberships.get())
     key, _ = ApiKey.issue(team=other_team, user=charlie, name="theirs")
     return {
         "adapter": adapter,
@@ -77,6 +79,7 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
         "model": model,
         "notice": notice,
         "prompt": prompt,
+        "review": review,
     }
 
 

@@ -642,6 +642,7 @@ class Migration(migrations.Migration):
             name="PromptReview",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("question", models.TextField(blank=True, max_length=5000)),
                 (
                     "verdict",
                     models.CharField(
@@ -685,7 +686,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "ordering": ["-asked_at"],
+                "ordering": ["-asked_at", "-pk"],
             },
         ),
         migrations.CreateModel(

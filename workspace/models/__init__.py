@@ -12,11 +12,12 @@ from workspace.models.grids import Grid, GridRefused
 from workspace.models.immutable import Stale
 from workspace.models.invitations import Invitation
 from workspace.models.keys import ApiKey
-from workspace.models.labels import LabelMove, LabelRefused, PromptLabel, PromptReview, ProtectedLabel
+from workspace.models.labels import LabelMove, LabelRefused, PromptLabel, ProtectedLabel
 from workspace.models.messages import Message, Turn
 from workspace.models.notifications import Notification
 from workspace.models.people import Membership, NotPossible, Role, Team, User
 from workspace.models.prompts import Prompt, PromptAlias, PromptVersion, Rendered
+from workspace.models.reviews import PromptReview, ReviewRefused
 
 __all__ = [
     "Activity",
@@ -52,6 +53,7 @@ __all__ = [
     "PromptVersion",
     "ProtectedLabel",
     "Rendered",
+    "ReviewRefused",
     "Role",
     "Stale",
     "Team",

@@ -1,12 +1,11 @@
 """Labels: names that point at one version of a prompt and move, with a history; and who may move which.
 
-Reviews are here too, because publishing is moving `production`. Lookup by label is `Prompt.find`.
+Publishing is moving `production`. Lookup by label is `Prompt.find`; reviews are in workspace/models/reviews.py.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Self
 
 from django.db import models, transaction
 
@@ -15,6 +14,7 @@ from workspace.models.people import Membership, Role, Team, User
 from workspace.models.prompts import LATEST, PRODUCTION, Prompt, PromptVersion
 
 LABEL = re.compile(r"[a-z0-9_\-.]{1,36}")  # Langfuse's rule
+RULE = "A label is 1 to 36 characters: small letters, digits, - _ and dots."
 
 
 class LabelRefused(Exception):
@@ -43,6 +43,20 @@ class ProtectedLabel(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def protect(cls, name: str, role: Role | None, *, by: Membership) -> None:
+        """From now on `name` takes `role` in the team of `by`; None lifts the protection. Raises LabelRefused.
+        Nobody asks for a role above their own, or takes away what a higher one has set."""
+        if name == LATEST or not LABEL.fullmatch(name):
+            raise LabelRefused(f"{RULE} The label latest moves by itself.")
+        now = cls.objects.filter(team=by.team, name=name).first()
+        if not by.may(max(role or 0, now.role if now else 0)):
+            raise LabelRefused(f"Protecting {name} so takes a higher role than yours.")
+        if role is None:
+            cls.objects.filter(team=by.team, name=name).delete()
+        else:
+            cls.objects.update_or_create(team=by.team, name=name, defaults={"role": role})
 
 
 class PromptLabel(models.Model):
@@ -76,7 +90,9 @@ class PromptLabel(models.Model):
             label, _ = cls.objects.update_or_create(prompt=prompt, name=name, defaults={"version": version})
             LabelMove.objects.create(prompt=prompt, name=name, before=before, after=version, by=by.user)
             if name == PRODUCTION:
-                PromptVersion.objects.filter(pk=version.pk).update(status=PromptVersion.Status.PUBLISHED)
+                for touched in (before, version):
+                    if touched:
+                        touched.settle()
             prompt.change()
             Activity.record(prompt.team_id, by.user, "labelled", prompt, note=f"{name} → version {version.number}")
             return label
@@ -92,6 +108,8 @@ class PromptLabel(models.Model):
                 return
             LabelMove.objects.create(prompt=prompt, name=name, before=label.version, after=None, by=by.user)
             label.delete()
+            if name == PRODUCTION:
+                label.version.settle()
             prompt.change()
             Activity.record(prompt.team_id, by.user, "took a label off", prompt, note=name)
 
@@ -117,7 +135,7 @@ def check_movable(prompt: Prompt, name: str, by: Membership) -> None:
     if name == LATEST:
         raise LabelRefused("The label latest follows the newest version by itself.")
     if not LABEL.fullmatch(name):
-        raise LabelRefused("A label is 1 to 36 characters: small letters, digits, - _ and dots.")
+        raise LabelRefused(RULE)
     least = Role(ProtectedLabel.objects.least_role(prompt.team, name))
     if not by.may(least):
         raise LabelRefused(f"The label {name} is protected here: moving it takes the role {least.label.lower()}.")
@@ -125,45 +143,8 @@ def check_movable(prompt: Prompt, name: str, by: Membership) -> None:
 
 def check_publishable(version: PromptVersion) -> None:
     """Where the team asks for reviews, only a version that another person has approved goes to production."""
-    if version.prompt.team.reviews_prompts and not version.reviews.approved().exists():
+    if version.prompt.team.reviews_prompts and not version.reviews.approve():
         raise LabelRefused(
             f"This team reviews prompts: version {version.number} goes to production once someone else has approved it. "
             "Ask for a review first."
         )
-
-
-class ReviewQuerySet(models.QuerySet["PromptReview"]):
-    def approved(self) -> Self:
-        """Approvals by someone other than the version's author."""
-        return self.filter(verdict=PromptReview.Verdict.APPROVED).exclude(reviewer=models.F("version__author"))
-
-    def open(self) -> Self:
-        return self.filter(verdict="")
-
-
-class PromptReview(models.Model):
-    """A version put before a reviewer, and what came of it."""
-
-    class Verdict(models.TextChoices):
-        APPROVED = "approved", "Approved"
-        REJECTED = "rejected", "Changes asked for"
-
-    version = models.ForeignKey(PromptVersion, on_delete=models.CASCADE, related_name="reviews")
-    asked_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    asked_of = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")  # None: anyone who may
-    reviewer = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
-    verdict = models.CharField(max_length=10, choices=Verdict.choices, blank=True)
-    note = models.TextField(blank=True, max_length=5000)
-    asked_at = models.DateTimeField(auto_now_add=True)
-    decided_at = models.DateTimeField(null=True)
-
-    objects = ReviewQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-asked_at"]
-        constraints = [
-            models.UniqueConstraint(fields=["version"], condition=models.Q(verdict=""), name="review_open_once")
-        ]
-
-    def __str__(self) -> str:
-        return f"Review of {self.version}"

@@ -119,6 +119,30 @@ class Prompt(models.Model):
         return reverse("prompt", kwargs={"team": self.team.slug, "prompt_id": self.pk})
 
     @property
+    def newest(self) -> PromptVersion:
+        return self.versions.select_related("author", "prompt__team", "examples__set").get(number=self.latest)
+
+    def labels_by_version(self) -> dict[int, list[str]]:
+        """Version number -> the labels that point at it; `latest` is one of them."""
+        found: dict[int, list[str]] = {self.latest: [LATEST]}
+        for name, number in self.labels.order_by("name").values_list("name", "version__number"):
+            found.setdefault(number, []).append(name)
+        return found
+
+    def included_by(self, name: str = "") -> list[Prompt]:
+        """Those whose latest version includes this one, by its name (or the one it had)."""
+        if self.kind != self.Kind.TEXT:
+            return []
+        wanted = name or self.name
+        rows = PromptVersion.objects.filter(
+            prompt__team=self.team_id, prompt__archived_at=None, number=F("prompt__latest")
+        )
+        maybe = rows.filter(messages__icontains=f"{wanted}").exclude(prompt=self.pk).select_related("prompt__team")
+        return [
+            one.prompt for one in maybe if wanted in {include.name for include in prompts.includes_in(one.messages)}
+        ]
+
+    @property
     def leaf(self) -> str:
         """Its name without the folder."""
         return self.name.rpartition("/")[2]
@@ -198,6 +222,20 @@ class Prompt(models.Model):
             return versions.get(number=self.latest)
         return versions.get(labels__name=label or PRODUCTION)
 
+    def describe(self, by: User, *, name: str, description: str, tags: Sequence[str], keep_name: bool = False) -> None:
+        """Another name (and so, perhaps, folder), description or tags. With `keep_name` programs still find it under the
+        old name. Raises IntegrityError for a name that is taken."""
+        with transaction.atomic():
+            was = Prompt.objects.select_for_update().get(pk=self.pk).name
+            self.change(name=name, description=description, tags=list(tags))
+            self.index()
+            if was != name:
+                if keep_name:
+                    PromptAlias.objects.update_or_create(
+                        team_id=self.team_id, alias=was[:100], defaults={"prompt": self}
+                    )
+                Activity.record(self.team_id, by, "renamed", self, note=f"was {was}")
+
     def change(self, **fields: Any) -> None:
         """Write these fields and no others, raise the notice version and tell the team."""
         Prompt.objects.filter(pk=self.pk).update(version=F("version") + 1, **fields)
@@ -219,10 +257,13 @@ class Prompt(models.Model):
         Activity.record(self.team_id, by, "restored" if undo else "archived", self)
 
 
+CHECKED = ("messages", "variables", "config", "schema", "shots")
+
+
 def checked_content(
     prompt: Prompt,
     messages: Any,
-    specs: Sequence[Mapping[str, Any]],
+    specs: Sequence[Mapping[str, Any]] | None,
     config: Mapping[str, Any] | None,
     schema: Mapping[str, Any] | None,
     shots: Mapping[str, Any] | None,
@@ -233,7 +274,7 @@ def checked_content(
         raise PromptError("bad_message", "A text prompt is one text, without roles.")
     texts = included_texts(prompt.team, checked, within=prompt.name)
     used = prompts.variables_in([*checked, *({"content": text} for text in texts.values())])
-    declared = variables.declared(specs, used)
+    declared = variables.declared(specs or (), used)
     from workspace.structured import check_schema  # a library that most requests never need
 
     return {
@@ -365,6 +406,22 @@ class PromptVersion(models.Model):
             "messages": self.messages, "variables": self.variables, "config": self.config, "schema": self.schema,
             "examples": self.examples, "shots": self.shots,
         }  # fmt: skip
+
+    def says(self, **content: Any) -> bool:
+        """Whether saving `content` (what `save_version` takes) would say nothing new. Raises PromptError."""
+        examples = content.pop("examples", None)
+        checked = checked_content(self.prompt, *(content.get(name) for name in CHECKED))
+        return examples == self.examples and all(getattr(self, name) == value for name, value in checked.items())
+
+    def settle(self) -> None:
+        """Bring `status` up to date with where production points and with what the last review said."""
+        if self.labels.filter(name=PRODUCTION).exists():
+            status = self.Status.PUBLISHED
+        else:
+            last = self.reviews.order_by("-pk").first()
+            status = self.Status.DRAFT if last is None else self.Status(last.verdict or self.Status.REVIEW)
+        PromptVersion.objects.filter(pk=self.pk).update(status=status)
+        self.status = status
 
     def declared(self) -> list[Variable]:
         return [Variable.from_dict(spec) for spec in self.variables]
