@@ -245,17 +245,7 @@ class ChatComposer extends HTMLElement {
     this.box.setRangeText(done.text, this.box.selectionStart, this.box.selectionEnd, "end");
     this.typed();
     this.picker.close();
-    if (done.said) {
-      const url = this.querySelector(`[data-attachment="${done.undo}"]`)?.dataset.url;
-      toast(done.said, { label: "Undo", run: () => this.undoSystem(url) });
-    }
-  }
-
-  async undoSystem(url) {
-    const body = new FormData();
-    body.set("do", "undo");
-    const answer = await post(url, body);
-    toast(answer?.ok ? "The system prompt is what it was before." : "It was not undone. The panel shows the system prompt.");
+    this.picker.said.textContent = done.said;
   }
 
   // The words typed here become the draft of that chat.

@@ -190,10 +190,10 @@ def test_its_history_is_the_conversation_so_far_and_its_examples_stand_before_th
 def test_the_system_prompt_can_be_given_back_unless_someone_has_changed_it_since(as_bob, team, chat, tutor):
     chat.change(system="Be brief.")
     for meanwhile, expected in ((None, "Be brief."), ("Mine.", "Mine.")):
-        done = insert(as_bob, team, chat, tutor, who="a", word="b").json()
+        assert "Undo" in insert(as_bob, team, chat, tutor, who="a", word="b").json()["shelf"]
         if meanwhile:
             chat.change(system=meanwhile)
-        as_bob.post(to("attachment", team, attachment_id=done["undo"]), {"do": "undo"})
+        as_bob.post(to("attachment", team, attachment_id=Attachment.objects.get(chat=chat).pk), {"do": "undo"})
         chat.refresh_from_db()
         assert chat.system == expected
 
@@ -203,9 +203,9 @@ def test_a_second_prompt_takes_the_place_of_the_first_and_still_knows_the_system
 ):
     chat.change(system="Be brief.")
     insert(as_bob, team, chat, tutor, who="a", word="b")
-    done = insert(as_bob, team, chat, tutor, who="c", word="d").json()
+    insert(as_bob, team, chat, tutor, who="c", word="d")
     assert Attachment.objects.waiting(chat, bob).count() == 1
-    as_bob.post(to("attachment", team, attachment_id=done["undo"]), {"do": "undo"})
+    as_bob.post(to("attachment", team, attachment_id=Attachment.objects.get(chat=chat).pk), {"do": "undo"})
     chat.refresh_from_db()
     assert chat.system == "Be brief."
 

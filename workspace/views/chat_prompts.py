@@ -45,7 +45,7 @@ def chat_insert(request: StudioRequest, chat_id: UUID) -> HttpResponse:
     said = f"{version.prompt.name} has set this chat's system prompt." if attachment.undo else ""
     waiting = Attachment.objects.waiting(chat, request.user)
     shelf = render_to_string("workspace/_shelf.html", {"waiting": waiting, "team": request.team}, request=request)
-    return JsonResponse({"text": attachment.text, "shelf": shelf, "said": said, "undo": str(attachment.pk)})
+    return JsonResponse({"text": attachment.text, "shelf": shelf, "said": said})
 
 
 def chat_from_prompt(request: StudioRequest) -> HttpResponse:
