@@ -83,7 +83,7 @@ ROUTES: dict[str, dict[str, int]] = {
     "chat_archive": {"POST": EDITOR},
     "chat_export": {"GET": VIEWER},
     "chat_prompts": {"GET": EDITOR},
-    "chat_insert": {"GET": EDITOR, "POST": EDITOR},
+    "chat_insert": {"POST": EDITOR},
     "chat_files": {"GET": EDITOR, "POST": EDITOR},
     "chat_from_prompt": {"POST": EDITOR},
     "chat_from_examples": {"POST": EDITOR},

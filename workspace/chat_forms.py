@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -10,7 +12,7 @@ from django.core.exceptions import ValidationError
 from jobs.models import Adapter, LanguageModel
 from jobs.numbers import parse_number
 from workspace.chats import MAX_SYSTEM
-from workspace.models import Chat, Team
+from workspace.models import Chat, Team, User
 
 
 class PastedNumber(forms.FloatField):
@@ -106,6 +108,20 @@ class ChatSettings(forms.Form):
         return {"model": model, "adapter": adapter, "system": cleaned["system"], "params": params}
 
 
+def params_from(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters in a prompt's config that a chat can have; what it could not show in its panel is left out."""
+    params: dict[str, Any] = {}
+    for name in ChatSettings.PARAMS:
+        with contextlib.suppress(ValidationError):
+            value = ChatSettings.base_fields[name].clean(config.get(name))
+            if value is not None:
+                params[name] = value
+    stops = config.get("stop")
+    if isinstance(stops, list) and 0 < len(stops) <= 4 and all(isinstance(s, str) and 0 < len(s) <= 200 for s in stops):
+        params["stop"] = stops
+    return params
+
+
 def answers_key(model: LanguageModel, adapter: Adapter | None) -> str:
     return f"adapter:{adapter.pk}" if adapter else f"model:{model.pk}"
 
@@ -114,6 +130,7 @@ class Answerers:
     """Everything that can answer in a team: its base models, and the adapters trained on them."""
 
     def __init__(self, team: Team) -> None:
+        self.team = team
         models = LanguageModel.objects.for_team(team)
         self.models = {answers_key(model, None): model for model in models}
         adapters = Adapter.objects.for_team(team).filter(base__in=models)
@@ -132,6 +149,18 @@ class Answerers:
                 )
             )
         return groups
+
+    def usual(self, user: User, *, wanted: Any = None) -> tuple[LanguageModel, Adapter | None]:
+        """Who answers in a new chat: the one `wanted` by its id on /v1/models, else whoever answered this person last.
+        Raises KeyError where nothing can answer."""
+        names = {model.key: key for key, model in self.models.items()}
+        names |= {adapter.key: key for key, adapter in self.adapters.items()}
+        if found := names.get(str(wanted)):
+            return self.pick(found)
+        last = Chat.objects.filter(team=self.team, author=user).select_related("model", "adapter").first()
+        if last and self.has(key := answers_key(last.model, last.adapter)):
+            return self.pick(key)
+        return self.pick(next(iter(self.models)) if self.models else "")
 
     def pick(self, key: str) -> tuple[LanguageModel, Adapter | None]:
         """Raises KeyError for one that is not there."""

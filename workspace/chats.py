@@ -73,6 +73,15 @@ def framed(name: str, text: str, *, cut_from: int | None = None) -> str:
     return f"File: {name}{note}\n{fence}\n{text}\n{fence}"
 
 
+def parted(messages: Sequence[Asked]) -> tuple[str, list[Asked], str]:
+    """A filled-in prompt as a chat takes it: the system prompt, the turns before the question, the question. A prompt
+    that ends with an answer leaves the question to the person."""
+    system = "\n\n".join(turn["content"].strip() for turn in messages if turn["role"] == "system")
+    turns = [turn for turn in messages if turn["role"] != "system" and turn["content"].strip()]
+    question = turns.pop()["content"] if turns and turns[-1]["role"] == "user" else ""
+    return system.strip(), turns, question
+
+
 def turns_to_drop(
     turns: Sequence[Mapping[str, Any]], at_least: int, count: Callable[[Sequence[Any]], int], room: int
 ) -> int:

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 MAX_FRAME = 256 * 1024  # characters
 MAX_SUBSCRIPTIONS = 320  # things a tab follows: a screen full of playground cells, and what the page shows besides
 MAX_NAMED = 250  # generations in one frame
+MAX_ATTACHED = 20  # to one message
 PULSE = 10.0  # seconds between heartbeats: membership and session are looked at again, presence is renewed
 BURST, PER_SECOND = 60, 10  # frames a socket may send at once, and steadily
 WATCHED = {
@@ -263,7 +264,8 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
                 self.user, UUID(frame["parent"]), client_id=client_id, drop=frame.get("drop") is True
             )
         parent = UUID(frame["parent"]) if frame.get("parent") else None
-        return chat.send(self.user, str(text), parent=parent, client_id=client_id)
+        attached = [UUID(key) for key in frame.get("attached") or []][:MAX_ATTACHED]
+        return chat.send(self.user, str(text), parent=parent, client_id=client_id, attached=attached)
 
     @in_thread
     def exists(self, kind: str, key: UUID) -> bool:

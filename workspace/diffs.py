@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import takewhile
 from typing import Literal, TypeVar
 
 _WORDS = re.compile(r"\w+|\s+|[^\w\s]")
-MOST_WORDS = 4000  # compared word by word at once: the work grows with their product
+MOST_WORDS = 4000  # compared word by word at once
+MOST_WORK = 16_000_000  # lines or words of one text times those of the other
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,22 @@ def _words(old: str, new: str) -> Iterator[Piece]:
 
 
 def _blocks(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[bool, Sequence[str], Sequence[str]]]:
-    for kind, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
-        yield kind == "equal", a[i:j], b[k:m]
+    """Runs of both that are equal, and those that differ. What both begin and end with is set aside first: the matcher's
+    work grows with the product of what is left, and what is too much for it differs as a whole."""
+    head = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
+    rest = min(len(a), len(b)) - head
+    backwards = zip(a[::-1], b[::-1], strict=False)
+    tail = min(rest, sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], backwards)))
+    left, right = a[head : len(a) - tail], b[head : len(b) - tail]
+    if head:
+        yield True, a[:head], b[:head]
+    if len(left) * len(right) > MOST_WORK:
+        yield False, left, right
+    else:
+        for kind, i, j, k, m in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+            yield kind == "equal", left[i:j], right[k:m]
+    if tail:
+        yield True, a[len(a) - tail :], b[len(b) - tail :]
 
 
 def _joined(pieces: list[Piece]) -> list[Piece]:

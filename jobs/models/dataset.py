@@ -28,6 +28,8 @@ class Split(models.TextChoices):
 class StoredFile(models.Model):
     """An uploaded file, kept byte for byte under a name of our own."""
 
+    ATTACHED = "attachment"  # the purpose of a file that was brought into a conversation
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.ForeignKey("workspace.Team", on_delete=models.CASCADE, related_name="files")
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from ninja import File, Form, Query, Router, UploadedFile
@@ -54,7 +55,7 @@ def list_files(
     order: Annotated[Literal["asc", "desc"], Query()] = "desc",
     after: Annotated[Text | None, Query()] = None,
 ) -> dict[str, Any]:
-    files = StoredFile.objects.filter(team=request.team)
+    files = _uploads(request)
     start = named(files, "file-", after, what="File object", param="after") if after else None
     if purpose:
         files = files.filter(purpose=purpose)
@@ -107,7 +108,12 @@ def retrieve_content(request: StudioRequest, file_id: str) -> HttpResponseBase:
 
 
 def find_file(request: StudioRequest, file_id: str, param: str | None = None) -> StoredFile:
-    return named(StoredFile.objects.filter(team=request.team), "file-", file_id, what="File object", param=param)
+    return named(_uploads(request), "file-", file_id, what="File object", param=param)
+
+
+def _uploads(request: StudioRequest) -> QuerySet[StoredFile]:
+    """Files of conversations are not among them: those come and go with their messages."""
+    return StoredFile.objects.filter(team=request.team).exclude(purpose=StoredFile.ATTACHED)
 
 
 def _results(request: StudioRequest, file_id: str) -> FineTune | None:

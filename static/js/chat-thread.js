@@ -19,7 +19,12 @@ class ChatThread extends HTMLElement {
     this.outbox = new Map(); // client_id -> {frame, item}
     const down = this.querySelector(".to-end");
     this.stick = new Stick(this.querySelector(".thread-scroll"), this.querySelector(".thread-body"), (atEnd) => (down.hidden = atEnd));
-    this.stick.toEnd();
+    this.at = this.dataset.at; // a link to one message shows its branch
+    const there = location.hash.startsWith("#turn-") && document.getElementById(location.hash.slice(1));
+    if (there) {
+      this.stick.atEnd = false;
+      there.scrollIntoView();
+    } else this.stick.toEnd();
     down.addEventListener("click", () => this.stick.toEnd());
     this.addEventListener("click", (event) => this.click(event));
     this.addEventListener("reply:start", () => this.refresh());
@@ -207,7 +212,8 @@ class ChatThread extends HTMLElement {
       event.preventDefault();
       const failed = (message) => (form.querySelector(".error").textContent = message);
       if (!box.value.trim()) return failed("The message is empty. Write something first.");
-      this.say({ text: box.value, parent: turn.dataset.parent || null }, { done: () => form.isConnected && close(), failed });
+      const attached = [...turn.querySelectorAll("[data-attachment]")].map((one) => one.dataset.attachment);
+      this.say({ text: box.value, parent: turn.dataset.parent || null, attached }, { done: () => form.isConnected && close(), failed });
     });
     form.querySelector("[data-cancel]").addEventListener("click", close);
     form.addEventListener("keydown", (event) => {

@@ -1,8 +1,10 @@
-// The chat pages: their elements, the two side panes as drawers, the list by keyboard, rename, archive and export.
+// The chat pages: their elements, the two side panes as drawers, the list by keyboard, renaming, taking a chat out as a file,
+// turning it into a prompt or examples.
+import { fragment } from "./composer-picker.js";
+import { toast } from "./toast.js";
 import "./chat-thread.js";
 import "./composer.js";
 import "./presence.js";
-import { toast } from "./toast.js";
 
 const page = document.querySelector(".chat");
 const wide = matchMedia("(width >= 1200px)");
@@ -55,6 +57,28 @@ rename?.querySelector("form").addEventListener("submit", async (event) => {
   if (!answer?.ok) return toast("The name was not saved. Try again in a moment.");
   document.querySelector("chat-thread").refresh();
   rename.close();
+});
+
+// Turning the branch one looks at into a prompt or a set of examples: a small form, then the new page.
+const into = document.getElementById("turn-into");
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-turn-into]");
+  if (!button) return;
+  const leaf = document.querySelector(`chat-thread[data-chat="${button.dataset.of}"]`).leaf ?? "";
+  const content = await fragment(`${button.dataset.turnInto}?at=${leaf}`);
+  if (!content) return toast("That did not open: the studio did not answer. Try again in a moment.");
+  into.replaceChildren(...content);
+  into.showModal();
+  into.querySelector("input[name=name]")?.select();
+});
+into?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const answer = await fetch(event.target.action, { method: "POST", body: new FormData(event.target) }).catch(() => null);
+  if (answer?.redirected) location.href = answer.url;
+  else if (answer?.status === 422) {
+    into.innerHTML = await answer.text();
+    into.querySelector("input[name=name]")?.focus();
+  } else toast("Nothing was made: the studio did not answer, or you may not do this here.");
 });
 
 for (const link of document.querySelectorAll("a[data-export]")) {

@@ -46,7 +46,7 @@ class AnswerFeedback extends HTMLElement {
     const answer = this.closest("[data-answer]");
     if (answer) answer.dataset.view = name;
     for (const text of this.querySelectorAll(".correction-text, .correction-use")) text.hidden = name === "original";
-    for (const button of this.querySelectorAll("[data-view]")) button.setAttribute("aria-pressed", String(button.dataset.view === name));
+    for (const button of this.querySelectorAll("button[data-view]")) button.setAttribute("aria-pressed", String(button.dataset.view === name));
   }
 
   async refresh() {
@@ -79,7 +79,7 @@ class AnswerFeedback extends HTMLElement {
   }
 
   click(event) {
-    const button = event.target.closest("[data-feedback], [data-view]");
+    const button = event.target.closest("[data-feedback], button[data-view]");
     if (!button) return;
     const { feedback, view } = button.dataset;
     if (view) return view === "changes" ? this.changes(button) : this.plain(view, button);

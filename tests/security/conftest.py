@@ -11,6 +11,7 @@ from jobs.ml.config import TrainConfig
 from jobs.models import Adapter, Dataset, FineTune, Import, LanguageModel, StoredFile
 from workspace.models import (
     ApiKey,
+    Attachment,
     Chat,
     Comment,
     ExampleSet,
@@ -61,9 +62,12 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
         team=other_team, user=charlie, actor=charlie, reason="mention", text="Secret", url="/"
     )
     review = PromptReview.ask(prompt.newest, by=other_team.memberships.get())
+    generation = chat.send(charlie, "Secret", parent=None, client_id="x" * 32).generation
+    attachment = Attachment.of_file(file, chat=chat, author=charlie, text="Secret", note="")
     key, _ = ApiKey.issue(team=other_team, user=charlie, name="theirs")
     return {
         "adapter": adapter,
+        "attachment": attachment,
         "chat": chat,
         "comment": comment,
         "dataset": dataset,
@@ -71,6 +75,7 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
         "set": examples,
         "file": file,
         "finetune": run,
+        "generation": generation,
         "grid": grid,
         "import": reading,
         "invitation": invitation,

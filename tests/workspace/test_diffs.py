@@ -25,3 +25,14 @@ def test_both_texts_can_be_read_from_a_difference() -> None:
 def test_nothing_differs_from_itself() -> None:
     assert pieces("a\nb", "a\nb") == [("same", "a\nb")]
     assert pieces("", "") == []
+
+
+def test_a_change_in_the_midst_of_a_very_long_text_is_still_found_by_words() -> None:
+    lines = "\n" * 20_000
+    assert pieces(f"{lines}a b{lines}", f"{lines}a c{lines}") == [
+        ("same", f"{lines}a "), ("removed", "b"), ("added", "c"), ("same", lines),
+    ]  # fmt: skip
+
+
+def test_two_very_long_texts_that_share_little_differ_as_a_whole_and_soon() -> None:
+    assert pieces("a" + "\n" * 20_000, "b\n" * 20_000) == [("removed", "a" + "\n" * 20_000), ("added", "b\n" * 20_000)]

@@ -1085,7 +1085,7 @@ class Migration(migrations.Migration):
                     "file",
                     models.ForeignKey(
                         null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=django.db.models.deletion.RESTRICT,
                         related_name="attachments",
                         to="jobs.storedfile",
                     ),

@@ -4,15 +4,19 @@ workspace/documents.py; how the model reads an attachment is workspace/chats.py.
 from __future__ import annotations
 
 import uuid
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 from django.db import models, transaction
 
 from jobs.models import StoredFile
-from workspace.chats import Asked, framed
+from workspace.chats import MAX_SYSTEM, Asked, framed, parted
 from workspace.models.chats import Chat
+from workspace.models.examples import ExampleSetVersion
 from workspace.models.messages import Message
 from workspace.models.people import Team, User
+from workspace.models.prompts import PromptVersion
+from workspace.prompts import PromptError
 
 
 class AttachmentQuerySet(models.QuerySet["Attachment"]):
@@ -44,11 +48,9 @@ class Attachment(models.Model):
     chat = models.ForeignKey(Chat, on_delete=models.CASCADE, related_name="attachments")
     message = models.ForeignKey(Message, on_delete=models.CASCADE, null=True, related_name="attachments")
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.FILE)
-    file = models.ForeignKey("jobs.StoredFile", on_delete=models.PROTECT, null=True, related_name="attachments")
-    prompt_version = models.ForeignKey(
-        "workspace.PromptVersion", on_delete=models.SET_NULL, null=True, related_name="+"
-    )
-    examples = models.ForeignKey("workspace.ExampleSetVersion", on_delete=models.SET_NULL, null=True, related_name="+")
+    file = models.ForeignKey("jobs.StoredFile", on_delete=models.RESTRICT, null=True, related_name="attachments")
+    prompt_version = models.ForeignKey(PromptVersion, on_delete=models.SET_NULL, null=True, related_name="+")
+    examples = models.ForeignKey(ExampleSetVersion, on_delete=models.SET_NULL, null=True, related_name="+")
     name = models.CharField(max_length=200)
     note = models.CharField(max_length=300, blank=True, help_text="What of the file is not here, if anything.")
     text = models.TextField(blank=True)  # a file's text; of a prompt, what went into the composer
@@ -56,7 +58,7 @@ class Attachment(models.Model):
     characters = models.PositiveIntegerField(default=0)  # of the whole text
     kept = models.PositiveIntegerField(null=True, help_text="Characters of the text that are sent; null for all.")
     tokens = models.PositiveIntegerField(default=0)  # of what is sent, as the chat's model counted then
-    undo: models.JSONField[dict[str, str]] = models.JSONField(default=dict)  # chat id -> its system prompt before
+    undo: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)  # {"set": system, "before": {chat id: ...}}
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = AttachmentQuerySet.as_manager()
@@ -126,3 +128,62 @@ class Attachment(models.Model):
         attachment.measure()
         attachment.save(force_insert=True)
         return attachment
+
+    @classmethod
+    def of_prompt(cls, version: PromptVersion, values: Mapping[str, Any], *, chat: Chat, author: User) -> Attachment:
+        """Fill a prompt in for the next message: its system message becomes the chat's system prompt at once, its
+        examples go before the question, and its question is `text`, for the composer. The chat itself is its history.
+        Raises PromptError."""
+        rendered = version.render(values, count=chat.model.count_tokens)
+        system, turns, question = parted(rendered.messages)
+        if len(system) > MAX_SYSTEM:
+            raise PromptError(
+                "too_long",
+                f"The prompt's system message has {len(system):,} characters; a chat's has at most {MAX_SYSTEM:,}.",
+            )
+        with transaction.atomic():
+            before = {}
+            for one in [chat, chat.beside]:
+                if one and system and one.system != system:
+                    before[str(one.pk)] = one.system
+                    one.change(system=system)
+            for old in cls.objects.waiting(chat, author).filter(kind=cls.Kind.PROMPT):
+                before |= old.undo.get("before", {})
+                old.remove()
+            attachment = cls(
+                team=chat.team, author=author, chat=chat, kind=cls.Kind.PROMPT, prompt_version=version,
+                name=str(version)[:200], text=question, turns=turns,
+                undo={"set": system, "before": before} if before else {},
+            )  # fmt: skip
+            attachment.measure()
+            attachment.save(force_insert=True)
+            return attachment
+
+    @classmethod
+    def of_examples(cls, version: ExampleSetVersion, *, chat: Chat, author: User) -> Attachment:
+        """The examples of a set before the next question: in order, as many as leave half of the model's room."""
+        examples, turns, left = version.ordered(), [], chat.model.room() // 2
+        for example in examples:
+            pair = [{"role": "user", "content": example.input}, {"role": "assistant", "content": example.output}]
+            left -= chat.model.count_tokens(pair)
+            if left < 0:
+                break
+            turns += pair
+        taken = len(turns) // 2
+        note = "" if taken == len(examples) else f"{taken} of {len(examples)} examples: more do not fit this model"
+        attachment = cls(
+            team=chat.team, author=author, chat=chat, kind=cls.Kind.EXAMPLES, examples=version, name=str(version)[:200],
+            turns=turns, note=note,
+        )  # fmt: skip
+        attachment.measure()
+        attachment.save(force_insert=True)
+        return attachment
+
+    def undo_system(self) -> None:
+        """Give the chat back the system prompt that this prompt has replaced, unless someone has changed it since."""
+        for key, system in self.undo.get("before", {}).items():
+            chat = Chat.objects.filter(team=self.team_id, pk=key).first()
+            if chat and chat.system == self.undo["set"]:
+                chat.change(system=system)
+        self.undo = {}
+        self.save(update_fields=["undo"])

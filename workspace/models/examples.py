@@ -152,11 +152,15 @@ class ExampleSet(models.Model):
         return example
 
     def add_many(self, author: User, texts: Iterable[Texts], *, note: str, **source: Any) -> list[Example]:
-        """More examples at the end, all in one new version."""
+        """More examples at the end, all from one source and in one new version."""
+        return self.append(author, [(one, source) for one in texts], note=note)
+
+    def append(self, author: User, rows: Iterable[tuple[Texts, Mapping[str, Any]]], *, note: str) -> list[Example]:
+        """More examples at the end, each with its source_kind and source_id, all in one new version."""
         with transaction.atomic():
             held = self.held()
             order = held.newest.order if held.latest else []
-            made = [Example.of(held, author, one, **source) for one in texts]
+            made = [Example.of(held, author, one, **source) for one, source in rows]
             Example.objects.bulk_create(made)
             self.save_version(author, [*order, *(example.pk for example in made)], note=note)
             return made

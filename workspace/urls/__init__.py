@@ -3,7 +3,7 @@
 from django.urls import path
 
 from workspace.urls import examples, interchange, playground, prompts, together
-from workspace.views import chats, feedback, people, teams
+from workspace.views import chat_extracts, chat_files, chat_prompts, chats, feedback, people, teams
 
 the_people = [
     path("", people.home, name="home"),
@@ -29,6 +29,14 @@ chat = [
     path("t/<slug:team>/chat/<uuid:chat_id>/settings/", chats.chat_settings, name="chat_settings"),
     path("t/<slug:team>/chat/<uuid:chat_id>/archive/", chats.chat_archive, name="chat_archive"),
     path("t/<slug:team>/chat/<uuid:chat_id>/export/", chats.chat_export, name="chat_export"),
+    path("t/<slug:team>/chat/prompts/", chat_prompts.chat_prompts, name="chat_prompts"),
+    path("t/<slug:team>/chat/from-prompt/", chat_prompts.chat_from_prompt, name="chat_from_prompt"),
+    path("t/<slug:team>/chat/from-examples/", chat_prompts.chat_from_examples, name="chat_from_examples"),
+    path("t/<slug:team>/chat/<uuid:chat_id>/insert/", chat_prompts.chat_insert, name="chat_insert"),
+    path("t/<slug:team>/chat/<uuid:chat_id>/files/", chat_files.chat_files, name="chat_files"),
+    path("t/<slug:team>/chat/<uuid:chat_id>/to-prompt/", chat_extracts.chat_to_prompt, name="chat_to_prompt"),
+    path("t/<slug:team>/chat/<uuid:chat_id>/to-examples/", chat_extracts.chat_to_examples, name="chat_to_examples"),
+    path("t/<slug:team>/attachments/<uuid:attachment_id>/", chat_files.attachment, name="attachment"),
     path("t/<slug:team>/feedback/<uuid:generation_id>/", feedback.feedback, name="feedback"),
     path("t/<slug:team>/feedback/<uuid:generation_id>/use/", feedback.feedback_use, name="feedback_use"),
 ]

@@ -18,7 +18,7 @@ from jobs.models import Adapter, Worker
 from llmstudio.http import StudioRequest
 from workspace.chat_forms import Answerers, ChatSettings, answers_key
 from workspace.chats import Refused
-from workspace.models import Chat, Feedback, Role, Team
+from workspace.models import Attachment, Chat, Feedback, Role, Team
 
 PAGE = 60  # conversations listed at once
 
@@ -40,6 +40,8 @@ def chat_new(request: StudioRequest) -> HttpResponse:
         return redirect("chat", team=request.team.slug, chat_id=key)
     try:
         model, adapter = Answerers(request.team).pick(request.POST.get("answers", ""))
+        if "open" in request.POST:  # for a file: it needs a chat to be brought into
+            return redirect(Chat.objects.create(team=request.team, author=request.user, model=model, adapter=adapter))
         with transaction.atomic():
             chat = Chat.objects.create(pk=key, team=request.team, author=request.user, model=model, adapter=adapter)
             chat.send(request.user, request.POST.get("text", ""), parent=None, client_id=str(key))
@@ -65,8 +67,18 @@ def chat(request: StudioRequest, chat_id: UUID) -> HttpResponse:
     left = Chat.objects.filter(team=request.team, beside=chat).first()
     if left:
         return redirect(left)
-    panes = [pane(request, one) for one in (chat, chat.beside) if one]
-    return render(request, "workspace/chat.html", {"chat": chat, "panes": panes, **listed(request, chat)})
+    at = position(request)
+    panes = [pane(request, one, at) for one in (chat, chat.beside) if one]
+    waiting = list(Attachment.objects.waiting(chat, request.user))
+    context = {
+        "chat": chat,
+        "panes": panes,
+        "at": at,
+        "waiting": waiting,
+        "words": next((one.text for one in waiting if one.kind == one.Kind.PROMPT), ""),
+        **listed(request, chat),
+    }
+    return render(request, "workspace/chat.html", context)
 
 
 def chat_thread(request: StudioRequest, chat_id: UUID) -> HttpResponse:
@@ -174,7 +186,10 @@ def pane(request: StudioRequest, chat: Chat, at: UUID | None = None) -> dict[str
     turns = chat.path(at)
     replies = [turn.message.generation_id for turn in turns if turn.message.generation_id]
     opinions = Feedback.objects.opinions(replies, request.user)
-    turns = [replace(turn, opinions=opinions.get(turn.message.generation_id)) for turn in turns]
+    turns = [
+        replace(turn, opinions=opinions[turn.message.generation_id]) if turn.message.generation_id else turn
+        for turn in turns
+    ]
     latest = next((turn.message.reply for turn in reversed(turns) if turn.message.reply), None)
     room = chat.model.room()
     used = latest.prompt_tokens + latest.completion_tokens if latest else 0

@@ -39,9 +39,8 @@ def feedback(request: StudioRequest, generation_id: UUID) -> HttpResponse:
 
 def feedback_use(request: StudioRequest, generation_id: UUID) -> HttpResponse:
     """Have later turns of the chat read a correction in place of this answer, or (without one) the answer again."""
-    message = get_object_or_404(
-        Message.objects.select_related("chat", "generation"), chat__team=request.team, generation=generation_id
-    )
+    generation = get_object_or_404(Generation, team=request.team, pk=generation_id)
+    message = get_object_or_404(Message.objects.select_related("chat"), generation=generation)
     row = None
     if key := request.POST.get("correction", ""):
         found = Feedback.objects.filter(generation=generation_id).exclude(correction="")
@@ -49,10 +48,7 @@ def feedback_use(request: StudioRequest, generation_id: UUID) -> HttpResponse:
     message.stand_in = row
     message.save(update_fields=["stand_in"])
     message.chat.change()
-    assert message.generation is not None
-    return (
-        fragment(request, message.generation) if "X-Fragment" in request.headers else back(request, message.generation)
-    )
+    return fragment(request, generation) if "X-Fragment" in request.headers else back(request, generation)
 
 
 def asked(request: StudioRequest) -> dict[str, Any]:
