@@ -59,9 +59,7 @@ def _cell(key: str, team: Team) -> Source:
     question = asked[-1]["content"] if asked else ""
     if len(values) == 1:  # the prompt's own words go around it again when the example is used
         [question] = values.values()
-    return Source(
-        question, output, f"{cell.column.grid.get_absolute_url()}?cell={cell.pk}#cell-{cell.pk}", values, corrected
-    )
+    return Source(question, output, cell.get_absolute_url(), values, corrected)
 
 
 def _row(key: str, team: Team) -> Source:

@@ -65,7 +65,7 @@ def chat(request: StudioRequest, chat_id: UUID) -> HttpResponse:
     left = Chat.objects.filter(team=request.team, beside=chat).first()
     if left:
         return redirect(left)
-    panes = [pane(request, one) for one in (chat, chat.beside) if one]
+    panes = [pane(request, one, position(request)) for one in (chat, chat.beside) if one]
     return render(request, "workspace/chat.html", {"chat": chat, "panes": panes, **listed(request, chat)})
 
 
