@@ -16,7 +16,7 @@ from django.db.models import Q
 from workspace.example_costs import Costs
 from workspace.models import Example, ExampleSetVersion, User
 
-PAGE = 100
+PAGE = 50
 SORTS = {"order": "Set order", "stars": "Best rated", "tokens": "Most tokens", "newest": "Newest"}
 
 

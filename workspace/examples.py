@@ -67,8 +67,11 @@ def rebuilt(base: Sequence[UUID], shown: Sequence[UUID], wanted: Sequence[Slot],
     """The whole set as someone wants it who saw only some of it: `wanted` in the places of `shown`.
 
     `arranged` is False where they saw it sorted or filtered: then the set's own order stays, and what is new comes last.
+    An example that the set does not hold is left out, or is a new one if it has texts.
     """
-    visible = set(shown)
+    visible, known = set(shown), set(base)
+    wanted = [slot if slot.example in known else Slot(texts=slot.texts) for slot in wanted]
+    wanted = [slot for slot in wanted if slot.example or slot.texts]
     if arranged:
         first = next((at for at, pk in enumerate(base) if pk in visible), len(base))
         before = [Slot(pk) for pk in base[:first] if pk not in visible]

@@ -66,9 +66,9 @@ class Selection:
             return cls(version, prompt_version, Shots(), query, [], count is not None, str(error))
         measure = fewshot.meter(count)
         place = {pk: number for number, pk in enumerate(version.order, 1)}
-        ways = []
+        ordered, ways = version.ordered(), []
         for how in get_args(How):
-            chosen = version.choose(replace(shots, how=how), query, question=question, count=count)
+            chosen = version.choose(replace(shots, how=how), query, question=question, count=count, among=ordered)
             rows = [(place[one.pk], one, measure(fewshot.pair(one, question))) for one in chosen]
             ways.append(Taken(how, HOWS[how], rows, bool(prompt_version) and shots.how == how))
         return cls(version, prompt_version, shots, query, ways, count is not None)

@@ -42,12 +42,11 @@ def find(kind: str, key: str, team: Team) -> Source:
 
 
 def _message(key: str, team: Team) -> Source:
-    said = Message.objects.select_related("chat__team", "parent", "generation").get(
+    said = Message.objects.select_related("chat__team", "parent", "generation", "stand_in").get(
         chat__team=team, pk=UUID(key), role="assistant", parent__isnull=False
     )
-    output, corrected = _answer(said.generation)
-    url = f"{said.chat.get_absolute_url()}?at={said.pk}#turn-{said.pk}"
-    return Source(said.parent.content if said.parent else "", output, url, corrected=corrected)
+    output, corrected = _answer(said.generation, said.stand_in)
+    return Source(said.parent.content if said.parent else "", output, said.get_absolute_url(), corrected=corrected)
 
 
 def _cell(key: str, team: Team) -> Source:
@@ -59,9 +58,7 @@ def _cell(key: str, team: Team) -> Source:
     question = asked[-1]["content"] if asked else ""
     if len(values) == 1:  # the prompt's own words go around it again when the example is used
         [question] = values.values()
-    return Source(
-        question, output, f"{cell.column.grid.get_absolute_url()}?cell={cell.pk}#cell-{cell.pk}", values, corrected
-    )
+    return Source(question, output, cell.get_absolute_url(), values, corrected)
 
 
 def _row(key: str, team: Team) -> Source:
@@ -69,8 +66,11 @@ def _row(key: str, team: Team) -> Source:
     return Source(row.prompt, row.answer, f"{row.dataset.get_absolute_url()}#row-{row.position}")
 
 
-def _answer(generation: Generation | None) -> tuple[str, bool]:
-    correction = Feedback.objects.filter(generation=generation).exclude(correction="").first()
-    if correction:
-        return correction.correction, True
-    return (generation.latest.text if generation else ""), False
+def _answer(generation: Generation | None, stand_in: Feedback | None = None) -> tuple[str, bool]:
+    """The correction that the chat itself goes by, else the newest one, else what the model said (its JSON repaired)."""
+    if generation is None:
+        return "", False
+    latest = generation.latest
+    corrected = Feedback.objects.filter(generation__in=[generation, latest]).exclude(correction="")
+    correction = stand_in if stand_in and stand_in.correction else corrected.first()
+    return (correction.correction, True) if correction else (latest.text, False)

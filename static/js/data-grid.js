@@ -79,6 +79,7 @@ class DataGrid extends HTMLElement {
     if (!response.ok) return;
     this.position = position;
     this.dialog.innerHTML = await response.text();
+    htmx.process(this.dialog);
     if (!this.dialog.open) this.dialog.showModal();
   }
 

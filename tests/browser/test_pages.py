@@ -13,6 +13,7 @@ from tests.stack import Stack
 
 TEAM_PAGES = [
     "chat/",
+    "examples/",
     "data/",
     "finetunes/",
     "finetunes/new",
