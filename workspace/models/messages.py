@@ -53,6 +53,11 @@ class Message(models.Model):
     def __str__(self) -> str:
         return f"{self.role}: {self.content[:40]}"
 
+    def get_absolute_url(self) -> str:
+        """Its chat, on its branch."""
+        page = reverse("chat", kwargs={"team": self.chat.team.slug, "chat_id": self.chat_id})
+        return f"{page}?at={self.pk}#turn-{self.pk}"
+
     @property
     def reply(self) -> Generation | None:
         """The generation whose words count: that of this message, or the repair of its JSON."""
@@ -63,11 +68,6 @@ class Message(models.Model):
         """What was said; a reply's words live in its generation."""
         reply = self.reply
         return (reply.text or reply.prefill) if reply else self.text
-
-    def get_absolute_url(self) -> str:
-        """Its chat, on its branch."""
-        page = reverse("chat", kwargs={"team": self.chat.team.slug, "chat_id": self.chat_id})
-        return f"{page}?at={self.pk}#turn-{self.pk}"
 
     def as_turns(self) -> list[Asked]:
         """As the model reads it: examples first, then the files and the words. A reply that someone has corrected may
