@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Count, Exists, F, Func, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Lower
 from django.http import QueryDict
 
@@ -207,24 +207,27 @@ class Tag:
     query: str
 
 
-def tags(filters: Filters, found: QuerySet[Prompt]) -> list[Tag]:
-    """The tags of what is found, most used first: every further one that is offered still leaves something."""
-    counted = (
-        found.order_by()
-        .annotate(tag=Func(F("tags"), function="unnest"))
-        .values("tag")
-        .annotate(number=Count("pk"))
-        .order_by("-number", "tag")
-        .values_list("tag", "number")[:TAGS]
-    )
-    counts = dict(counted)
+def tags(filters: Filters, found: QuerySet[Prompt]) -> tuple[list[Tag], int]:
+    """The tags of what is found, most used first: every further one that is offered still leaves something. And how much
+    is found: one reading of it answers both, which a search for a common word notices."""
+    sql, params = found.order_by().values("tags").query.sql_with_params()
+    statement = f"""
+        WITH found AS MATERIALIZED ({sql})
+        SELECT NULL, count(*) FROM found UNION ALL (
+            SELECT tag, count(*) FROM found, unnest(found.tags) AS tag GROUP BY tag ORDER BY 2 DESC, 1 LIMIT %s
+        )
+    """  # noqa: S608 - the SQL is the ORM's; every value is a parameter
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*params, TAGS])
+        counts = dict(cursor.fetchall())
+    total = counts.pop(None)
     chosen = [Tag(name, counts.get(name, 0), True, _without(filters, name)) for name in filters.tags]
     others = [
         Tag(name, number, False, filters.query(tags=(*filters.tags, name)))
         for name, number in counts.items()
         if name not in filters.tags
     ]
-    return chosen + others
+    return chosen + others, total
 
 
 def _without(filters: Filters, tag: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from django import template
 from django.templatetags.static import static
@@ -15,6 +16,7 @@ register = template.Library()
 
 
 @register.simple_tag
+@lru_cache(maxsize=512)  # a list draws hundreds, and the sprite's address stays the same
 def icon(name: str, label: str = "") -> SafeString:
     """A Lucide icon from the sprite. Without a label it is decoration and hidden from screen readers."""
     href = f"{static('vendor/lucide-1.62.0.svg')}#{name}"

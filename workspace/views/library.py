@@ -37,8 +37,7 @@ def listed(request: StudioRequest, filters: Filters) -> dict[str, Any]:
     tree, everything = library.folders(filters, request.team)
     with library.by_index(filters):
         page = library.page(filters, request.team, request.user, request.GET.get("after", ""))
-        total = found.count() if filters.narrow or filters.folder else everything
-        tags = library.tags(filters, found)
+        tags, total = library.tags(filters, found)
     return {
         "filters": filters,
         "page": page,
