@@ -59,11 +59,16 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
     notice = Notification.objects.create(
         team=other_team, user=charlie, actor=charlie, reason="mention", text="Secret", url="/"
     )
+    column = grid.add_column(model=base, messages=[{"role": "user", "content": "{{word}}"}])
+    grid.add_inputs([{"word": "secret"}])
+    grid.start_run(charlie)
     key, _ = ApiKey.issue(team=other_team, user=charlie, name="theirs")
     return {
         "adapter": adapter,
+        "cell": grid.cells().get(),
         "chat": chat,
         "comment": comment,
+        "column": column,
         "dataset": dataset,
         "example": example,
         "set": examples,
@@ -71,6 +76,7 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
         "finetune": run,
         "grid": grid,
         "import": reading,
+        "input": grid.inputs.get(),
         "invitation": invitation,
         "key": key,
         "member": other_team.memberships.get(),
