@@ -50,9 +50,7 @@ def feedback_use(request: StudioRequest, generation_id: UUID) -> HttpResponse:
     message.save(update_fields=["stand_in"])
     message.chat.change()
     assert message.generation is not None
-    return (
-        fragment(request, message.generation) if "X-Fragment" in request.headers else back(request, message.generation)
-    )
+    return fragment(request, message.generation) if "X-Fragment" in request.headers else back(request, message.generation)
 
 
 def asked(request: StudioRequest) -> dict[str, Any]:
