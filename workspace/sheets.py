@@ -24,6 +24,7 @@ from jobs.models import Generation, State
 from jobs.models.lifecycle import FINAL
 from workspace.grids import shuffled
 from workspace.models import Feedback, Grid, GridCell, GridColumn, GridInput, GridVote, User
+from workspace.models.grid_cells import GridCellQuerySet
 
 WINDOW = 25  # rows sent at once
 SCORED_AT_ONCE = 1000
@@ -52,6 +53,7 @@ class SheetRow:
     hidden: bool
     vote: GridVote | None = None
     votes: Counter[UUID | None] = field(default_factory=Counter)  # of everyone, once not hidden
+    fields: list[tuple[str, str]] = field(default_factory=list)  # the values, in the order of the grid's variables
     unused: list[str] = field(default_factory=list)  # values that no column knows
 
     @property
@@ -67,9 +69,6 @@ class SheetRow:
         """All answers are there, so that one can choose."""
         return bool(self.cells) and self.ended == len(self.cells)
 
-    @property
-    def fields(self) -> list[tuple[str, str]]:
-        return [(name, str(value)) for name, value in self.input.values.items()]
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class Sheet:
         self.grid, self.viewer = grid, viewer
         self.run = run if run and 0 < run < grid.run else grid.run
         self.columns = list(grid.ready_columns())
-        self.known = {variable.name for column in self.columns for variable in column.variables()}
+        self.known = list(dict.fromkeys(one.name for column in self.columns for one in column.variables()))
 
     @property
     def is_latest(self) -> bool:
@@ -106,7 +105,7 @@ class Sheet:
         return self.grid.inputs.count()
 
     @property
-    def cells(self) -> QuerySet[GridCell]:
+    def cells(self) -> GridCellQuerySet:
         return GridCell.objects.as_of(self.grid, self.run)
 
     # --- rows
@@ -157,9 +156,11 @@ class Sheet:
                 about = [opinion for opinion in feedback if opinion[0] == key]
                 slot.thumb = next((thumb for _, user, thumb, _ in about if user == self.viewer.pk), None)
                 slot.corrected = any(correction for *_, correction in about)
-        unused = [name for name in one.values if name not in self.known] if self.known else []
+        names = sorted(one.values, key=lambda name: self.known.index(name) if name in self.known else len(self.known))
+        fields = [(name, str(one.values[name])) for name in names]
+        unused = [name for name in names if name not in self.known] if self.known else []
         counts = Counter() if hidden else Counter(vote.column_id for vote in cast)
-        return SheetRow(one, run, slots, hidden, mine, counts, unused)
+        return SheetRow(one, run, slots, hidden, mine, counts, fields, unused)
 
     def _order(self, one: GridInput, run: int, pairs: list[Any]) -> list[Any]:
         return shuffled(pairs, settings.SECRET_KEY, "blind", self.viewer.pk, one.pk, run)
@@ -199,13 +200,21 @@ class Sheet:
             self._score(list(missing.select_related("generation__repair", "input")[:SCORED_AT_ONCE]))
         rows = self.cells.filter(self.revealed()).values("column").order_by()
         figures = rows.annotate(
-            score=Avg("score"),
+            mean=Avg("score"),
             scored=Count("score"),
             first=Avg("generation__first_token_ms"),
             total=Avg("generation__total_ms"),
             tokens=Avg("generation__completion_tokens", filter=Q(generation__state=State.SUCCEEDED)),
         )
-        return {row["column"]: row for row in figures}
+        return {
+            row["column"]: {
+                **row,
+                "score": row["mean"],
+                "first": None if row["first"] is None else row["first"] / 1000,
+                "total": None if row["total"] is None else row["total"] / 1000,
+            }
+            for row in figures
+        }
 
     def tally(self) -> Counter[UUID | None]:
         """Votes for each column and for none; in blind mode only on inputs that this person has voted on."""
