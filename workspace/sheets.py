@@ -70,7 +70,6 @@ class SheetRow:
         return bool(self.cells) and self.ended == len(self.cells)
 
 
-
 @dataclass(frozen=True)
 class Progress:
     total: int

@@ -194,7 +194,9 @@ class Chat(models.Model):
         }
         for key in dict.fromkeys(wanted):
             if (row := rows.get(key)) is None:
-                raise Refused("not_found", "A file of this message is no longer here. Add it again, or send without it.")
+                raise Refused(
+                    "not_found", "A file of this message is no longer here. Add it again, or send without it."
+                )
             if row.message_id is None and row.chat_id == self.pk and row.author_id == author.pk:
                 row.message = said
                 row.save(update_fields=["message"])
