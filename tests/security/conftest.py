@@ -64,8 +64,8 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
     review = PromptReview.ask(prompt.newest, by=other_team.memberships.get())
     generation = chat.send(charlie, "Secret", parent=None, client_id="x" * 32).generation
     attachment = Attachment.of_file(file, chat=chat, author=charlie, text="Secret", note="")
-    column = grid.add_column(model=base, messages=[{"role": "user", "content": "{{word}}"}])
-    grid.add_inputs([{"word": "secret"}])
+    column = grid.columns.get()
+    grid.add_inputs([{}])
     grid.start_run(charlie)
     key, _ = ApiKey.issue(team=other_team, user=charlie, name="theirs")
     return {
