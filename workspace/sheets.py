@@ -24,6 +24,7 @@ from jobs.models import Generation, State
 from jobs.models.lifecycle import FINAL
 from workspace.grids import shuffled
 from workspace.models import Feedback, Grid, GridCell, GridColumn, GridInput, GridVote, User
+from workspace.models.grid_cells import GridCellQuerySet
 
 WINDOW = 25  # rows sent at once
 SCORED_AT_ONCE = 1000
@@ -106,7 +107,7 @@ class Sheet:
         return self.grid.inputs.count()
 
     @property
-    def cells(self) -> QuerySet[GridCell]:
+    def cells(self) -> GridCellQuerySet:
         return GridCell.objects.as_of(self.grid, self.run)
 
     # --- rows
@@ -205,7 +206,7 @@ class Sheet:
             total=Avg("generation__total_ms"),
             tokens=Avg("generation__completion_tokens", filter=Q(generation__state=State.SUCCEEDED)),
         )
-        return {row["column"]: row for row in figures}
+        return {row["column"]: dict(row) for row in figures}
 
     def tally(self) -> Counter[UUID | None]:
         """Votes for each column and for none; in blind mode only on inputs that this person has voted on."""

@@ -12,6 +12,8 @@ from typing import Any, Self
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import models, transaction
+from django.db.models import Value
+from django.db.models.functions import MD5, Cast, Concat
 from django.urls import reverse
 from django.utils import timezone
 
@@ -129,6 +131,14 @@ class RowQuerySet(models.QuerySet["Row"]):
         rows = self.filter(split=split) if split else self
         # As it stands inside the stored JSON, where quotes and line ends are escaped.
         return rows.filter(messages__icontains=json.dumps(text, ensure_ascii=False)[1:-1]) if text else rows
+
+    def drawn(self, count: int, seed: int | None) -> Self:
+        """The first `count` rows, or with a seed some of all, always the same, in the order of the data set."""
+        if seed is None:
+            return self.order_by("position")[:count]
+        lot = MD5(Concat(Cast("position", models.CharField()), Value(f":{seed}")))
+        chosen = self.annotate(lot=lot).order_by("lot").values_list("pk", flat=True)[:count]
+        return self.filter(pk__in=list(chosen)).order_by("position")
 
 
 class Row(models.Model):

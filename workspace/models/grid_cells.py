@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
-from jobs.models import Generation
+from jobs.models import Generation, State
 from jobs.models.lifecycle import FINAL
 from workspace.models.example import Example
 from workspace.models.feedback import Feedback
@@ -148,6 +148,11 @@ class GridCell(models.Model):
     @property
     def is_live(self) -> bool:
         return self.reply is not None and not self.reply.is_final
+
+    @property
+    def is_answered(self) -> bool:
+        """It has an answer that stands for its column and input as they are."""
+        return self.state == State.SUCCEEDED and not self.is_stale
 
     @property
     def text(self) -> str:

@@ -17,7 +17,7 @@ from django.urls import reverse
 from jobs import notices
 from jobs.models import Generation, LanguageModel
 from workspace.models.activity import Activity
-from workspace.models.grid_cells import GridCell, GridColumn, GridInput
+from workspace.models.grid_cells import GridCell, GridCellQuerySet, GridColumn, GridInput
 from workspace.models.grid_runs import ColumnAsker, union
 from workspace.models.people import Team, User
 from workspace.variables import Variable
@@ -194,22 +194,26 @@ class Grid(models.Model):
     def choose_metric(self, metric: str) -> None:
         """Score by another measure: what was worked out by the old one goes."""
         with transaction.atomic():
-            GridCell.objects.filter(column__grid=self).exclude(score=None).update(score=None)
+            self.cells().exclude(score=None).update(score=None)
             self.change(metric=metric)
 
     # --- runs
 
     def runs(self, most: int = 50) -> list[dict[str, Any]]:
         """The latest runs: number, time and number of cells, newest first."""
-        rows = GridCell.objects.filter(column__grid=self).values("run").order_by("-run")
+        rows = self.cells().values("run").order_by("-run")
         return [dict(row) for row in rows.annotate(at=Min("created_at"), cells=Count("pk"))[:most]]
 
     def cancel(self) -> int:
         """Ask for every unfinished answer to be stopped. Returns how many there were."""
-        cells = GridCell.objects.filter(column__grid=self).unfinished()
+        cells = self.cells().unfinished()
         asked = Generation.objects.filter(pk__in=cells.values("generation")).request_cancel()
         self.change()
         return asked
+
+    def cells(self) -> GridCellQuerySet:
+        """Of all runs."""
+        return GridCell.objects.filter(column__grid=self)
 
     def variables(self) -> list[Variable]:
         """All that the inputs of this grid may fill in."""
@@ -243,6 +247,17 @@ class Grid(models.Model):
             asking = [column for column in ready if chosen is None or column.pk in chosen]
             rows = list(self.inputs.all() if inputs is None else inputs)
             return self.ask_cells(author, ready, [(column, row) for row in rows for column in asking])
+
+    def run_missing(self, author: User) -> int:
+        """Ask only the cells that have no answer yet: new ones, changed ones, and those that failed or were stopped."""
+        with transaction.atomic():
+            ready, rows = list(self.ready_columns()), list(self.inputs.all())
+            done = GridCell.objects.as_of(self, self.run).select_related("column", "input", "generation")
+            fine = {(cell.column_id, cell.input_id) for cell in done if cell.is_live or cell.is_answered}
+            pairs = [(column, row) for row in rows for column in ready if (column.pk, row.pk) not in fine]
+            if not pairs:
+                raise GridRefused("Every cell has its answer. Run all to ask them again.")
+            return self.ask_cells(author, ready, pairs)
 
     def ask_cells(
         self, author: User, columns: Sequence[GridColumn], pairs: Sequence[tuple[GridColumn, GridInput]]
