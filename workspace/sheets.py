@@ -200,13 +200,21 @@ class Sheet:
             self._score(list(missing.select_related("generation__repair", "input")[:SCORED_AT_ONCE]))
         rows = self.cells.filter(self.revealed()).values("column").order_by()
         figures = rows.annotate(
-            score=Avg("score"),
+            mean=Avg("score"),
             scored=Count("score"),
             first=Avg("generation__first_token_ms"),
             total=Avg("generation__total_ms"),
             tokens=Avg("generation__completion_tokens", filter=Q(generation__state=State.SUCCEEDED)),
         )
-        return {row["column"]: dict(row) for row in figures}
+        return {
+            row["column"]: {
+                **row,
+                "score": row["mean"],
+                "first": None if row["first"] is None else row["first"] / 1000,
+                "total": None if row["total"] is None else row["total"] / 1000,
+            }
+            for row in figures
+        }
 
     def tally(self) -> Counter[UUID | None]:
         """Votes for each column and for none; in blind mode only on inputs that this person has voted on."""

@@ -7,6 +7,12 @@ const REASONS = {
   4404: "This team does not exist, or you are not in it.",
 };
 
+const NAMED = 200; // in one frame
+
+function parts(names) {
+  return Array.from({ length: Math.ceil(names.length / NAMED) }, (_, index) => names.slice(index * NAMED, (index + 1) * NAMED));
+}
+
 class StudioSocket extends EventTarget {
   constructor(team) {
     super();
@@ -43,7 +49,7 @@ class StudioSocket extends EventTarget {
   greeted() {
     this.tries = 0;
     this.up = true;
-    for (const [to, seen] of this.subscriptions) this.send({ type: "subscribe", to, after: seen() });
+    this.announce([...this.subscriptions.keys()]);
     this.emit("up", { again: this.ever });
     this.ever = true;
   }
@@ -86,11 +92,36 @@ class StudioSocket extends EventTarget {
 
   subscribe(to, seen = () => 0) {
     this.subscriptions.set(to, seen);
-    this.send({ type: "subscribe", to, after: seen() });
+    this.later(to);
   }
 
   unsubscribe(to) {
-    if (this.subscriptions.delete(to)) this.send({ type: "unsubscribe", to });
+    if (this.subscriptions.delete(to)) this.later(to);
+  }
+
+  // What is asked in one turn of the event loop goes out together, so a grid follows its many replies with one frame.
+  later(to) {
+    if (!this.turned) {
+      this.turned = new Set();
+      queueMicrotask(() => {
+        const names = [...this.turned];
+        this.turned = null;
+        this.announce(names.filter((name) => this.subscriptions.has(name)));
+        const dropped = names.filter((name) => !this.subscriptions.has(name));
+        for (const some of parts(dropped)) this.send({ type: "unsubscribe", to: some.length > 1 ? some : some[0] });
+      });
+    }
+    this.turned.add(to);
+  }
+
+  announce(names) {
+    const replies = names.filter((name) => name.startsWith("generation:"));
+    for (const to of names) if (!to.startsWith("generation:")) this.send({ type: "subscribe", to, after: this.subscriptions.get(to)() });
+    for (const some of parts(replies)) {
+      const seen = Object.fromEntries(some.map((name) => [name, this.subscriptions.get(name)()]));
+      if (some.length > 1) this.send({ type: "subscribe", to: some, after: seen });
+      else this.send({ type: "subscribe", to: some[0], after: seen[some[0]] });
+    }
   }
 
   emit(name, detail) {

@@ -64,12 +64,18 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
     review = PromptReview.ask(prompt.newest, by=other_team.memberships.get())
     generation = chat.send(charlie, "Secret", parent=None, client_id="x" * 32).generation
     attachment = Attachment.of_file(file, chat=chat, author=charlie, text="Secret", note="")
+    played = Grid.objects.create(name="Theirs", **mine)
+    column = played.add_column(model=base, messages=[{"role": "user", "content": "{{word}}"}])
+    played.add_inputs([{"word": "secret"}])
+    played.start_run(charlie)
     key, _ = ApiKey.issue(team=other_team, user=charlie, name="theirs")
     return {
         "adapter": adapter,
         "attachment": attachment,
+        "cell": played.cells().get(),
         "chat": chat,
         "comment": comment,
+        "column": column,
         "dataset": dataset,
         "example": example,
         "set": examples,
@@ -78,6 +84,7 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
         "generation": generation,
         "grid": grid,
         "import": reading,
+        "input": played.inputs.get(),
         "invitation": invitation,
         "key": key,
         "member": other_team.memberships.get(),

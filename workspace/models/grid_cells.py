@@ -52,6 +52,16 @@ class GridColumn(models.Model):
     def __str__(self) -> str:
         return self.label or str(self.prompt_version or self.adapter or self.model)
 
+    @property
+    def params_shown(self) -> list[str]:
+        """The parameters that differ from the usual, in words."""
+        words = {"max_tokens": "at most {} tokens", "stop": "stops at {}"}
+        shown = []
+        for name, value in self.params.items():
+            text = ", ".join(map(repr, value)) if isinstance(value, list) else f"{value:g}"
+            shown.append(words.get(name, name.replace("_", " ") + " {}").format(text))
+        return shown
+
     def variables(self) -> list[Variable]:
         """What it takes to ask this column."""
         if self.prompt_version:
@@ -162,6 +172,16 @@ class GridCell(models.Model):
     def is_stale(self) -> bool:
         """Asked before its column or its input was changed."""
         return self.created_at < max(self.column.changed_at, self.input.changed_at)
+
+    @property
+    def first_token_seconds(self) -> float | None:
+        first = self.generation.first_token_ms if self.generation else None
+        return None if first is None else first / 1000
+
+    @property
+    def total_seconds(self) -> float | None:
+        total = self.generation.total_ms if self.generation else None
+        return None if total is None else total / 1000
 
     def correction(self) -> str:
         """The newest correction that anyone has written of its answer."""

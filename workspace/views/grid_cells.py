@@ -116,7 +116,7 @@ def grid_vote(request: StudioRequest, grid_id: UUID) -> HttpResponse:
 
 def sheet_slots(sheet: Sheet, row: SheetRow) -> list[Slot]:
     """The places of a row that hold an answer."""
-    return [slot for slot in row.slots if slot.cell and slot.cell.state == State.SUCCEEDED]
+    return [slot for slot in row.slots if slot.cell and slot.cell.text]
 
 
 def grid_collect(request: StudioRequest, grid_id: UUID) -> HttpResponse:
