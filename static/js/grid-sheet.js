@@ -35,7 +35,8 @@ class GridSheet extends HTMLElement {
     socket?.addEventListener("up", ({ detail }) => detail.again && this.refresh());
     socket?.subscribe(this.name);
     this.dress();
-    if (this.dataset.open) this.openCell(this.dataset.open);
+    const asked = this.dataset.open || /^#cell-([0-9a-f-]+)$/.exec(location.hash)?.[1];
+    if (asked) this.openCell(asked);
     if (this.dataset.rowsAsked) htmx.ajax("GET", `${this.dataset.url}inputs/?dataset=${this.dataset.rowsAsked}`, { target: "#grid-dialog", swap: "innerHTML" });
   }
 

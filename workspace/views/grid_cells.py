@@ -65,7 +65,9 @@ def grid_cell(request: StudioRequest, grid_id: UUID, cell_id: UUID) -> HttpRespo
         "column": column,
         "others": [one for one in row.slots if one.cell and one.column and one.column != column and one.cell.text],
         "examples": [examples[key] for key in found.examples if key in examples],
-        "feedback": Feedback.objects.filter(generation=found.generation_id).select_related("user"),
+        "opinions": Feedback.objects.opinions([found.generation_id or found.pk], request.user)[
+            found.generation_id or found.pk
+        ],
         "is_json": is_json(found.text),
         **compared(request, row, found),
     }
