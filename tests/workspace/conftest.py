@@ -9,7 +9,7 @@ import pytest
 
 from jobs.models import Adapter, Generation, LanguageModel, State, Worker
 from jobs.tokenlog import TokenLog
-from workspace.models import Chat, ExampleSet, Message, Prompt, Team, User
+from workspace.models import Chat, ExampleSet, Grid, GridCell, Message, Prompt, PromptVersion, Team, User
 
 
 @pytest.fixture
@@ -63,6 +63,33 @@ def example_set(team: Team, alice: User) -> ExampleSet:
     for word, french in (("house", "maison"), ("horse", "cheval"), ("tree", "arbre")):
         found.add(alice, input=word, output=french)
     return found
+
+
+@pytest.fixture
+def grid(team: Team, alice: User, base: LanguageModel, prompt: Prompt) -> Grid:
+    """Two columns, cold and warm, by two words."""
+    return make_grid(team, alice, base, prompt.versions.get(), ["house", "horse"])
+
+
+def make_grid(
+    team: Team,
+    author: User,
+    model: LanguageModel,
+    version: PromptVersion,
+    words: list[str],
+    temperatures: tuple[float, ...] = (0.0, 1.0),
+) -> Grid:
+    grid = Grid.objects.create(team=team, author=author, name="Words")
+    for temperature in temperatures:
+        grid.add_column(prompt_version=version, model=model, params={"temperature": temperature})
+    grid.add_inputs([{"word": word} for word in words])
+    return grid
+
+
+def cell(grid: Grid, column: int, row: int, run: int | None = None) -> GridCell:
+    """The cell of a run (the latest) by the places of its column and its input."""
+    cells = grid.cells().select_related("generation")
+    return cells.get(column__position=column, input__position=row, run=run or Grid.objects.get(pk=grid.pk).run)
 
 
 def answer(reply: Message, *pieces: str, state: State = State.SUCCEEDED, **fields: Any) -> Message:

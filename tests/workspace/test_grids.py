@@ -8,30 +8,8 @@ from django.test.utils import CaptureQueriesContext
 
 from jobs import tasks
 from jobs.models import Generation
-from workspace.models import Grid, GridRefused, Prompt
-
-
-@pytest.fixture
-def grid(team, alice, base, prompt):
-    """Two columns, warm and cold, by two words."""
-    return make_grid(team, alice, base, prompt.versions.get(), ["house", "horse"])
-
-
-def make_grid(team, author, model, version, words, temperatures=(0.0, 1.0)):
-    grid = Grid.objects.create(team=team, author=author, name="Words")
-    for position, temperature in enumerate(temperatures):
-        grid.columns.create(position=position, prompt_version=version, model=model, params={"temperature": temperature})
-    for position, word in enumerate(words):
-        grid.inputs.create(position=position, values={"word": word})
-    return grid
-
-
-def cell(grid, column, row, run=None):
-    from workspace.models import GridCell
-
-    return GridCell.objects.select_related("generation").get(
-        column=grid.columns.get(position=column), input=grid.inputs.get(position=row), run=run or grid.run
-    )
+from tests.workspace.conftest import cell, make_grid
+from workspace.models import Grid, GridInput, GridRefused, Prompt
 
 
 def test_a_run_asks_every_column_with_every_input(grid, alice):
@@ -130,8 +108,6 @@ def test_a_deleted_include_is_named_in_the_cells_of_its_column_alone(grid, alice
 
 
 def test_too_many_cells_are_refused_and_nothing_is_queued(grid, alice, base, prompt):
-    from workspace.models import GridInput
-
     for position in range(2, 5):
         grid.columns.create(position=position, prompt_version=prompt.versions.get(), model=base)
     GridInput.objects.bulk_create(GridInput(grid=grid, position=n, values={"word": "x"}) for n in range(2, 401))

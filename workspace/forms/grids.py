@@ -30,7 +30,9 @@ class ColumnForm(forms.Form):
         help_text="Shown above the column. Empty: the prompt and the model.",
     )
     source = forms.ChoiceField(
-        label="What is asked", choices=[("prompt", "A prompt"), ("messages", "Messages typed here")]
+        label="What is asked",
+        choices=[("prompt", "A prompt"), ("messages", "Messages typed here")],
+        widget=forms.RadioSelect,
     )
     prompt_version = forms.UUIDField(required=False, widget=forms.HiddenInput)
     answers = forms.ChoiceField(label="Answers come from")
@@ -180,6 +182,7 @@ class CollectForm(forms.Form):
             ("chosen", "The ones I have marked"),
             ("all", "All of them"),
         ],
+        widget=forms.RadioSelect,
     )
     name = forms.CharField(label="Name of the new data set", max_length=120)
     base = forms.ModelChoiceField(

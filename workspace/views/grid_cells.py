@@ -101,10 +101,10 @@ def grid_vote(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     row = sheet.row(found)
     places = {str(slot.number): slot for slot in sheet_slots(sheet, row)}
     choice = request.POST.get("choice", "")
-    if choice != "0" and choice not in places:
-        return HttpResponseBadRequest("There is no such answer.", content_type="text/plain")
     if str(row.run) != request.POST.get("run", str(row.run)) or not row.is_ready:
         return HttpResponse("These answers have changed. Look again, then vote.", status=409, content_type="text/plain")
+    if choice != "0" and choice not in places:
+        return HttpResponseBadRequest("There is no such answer.", content_type="text/plain")
     cell = places[choice].cell if choice != "0" else None
     GridVote.objects.update_or_create(
         input=found, run=row.run, user=request.user, defaults={"column_id": cell.column_id if cell else None}
