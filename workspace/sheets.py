@@ -53,6 +53,7 @@ class SheetRow:
     hidden: bool
     vote: GridVote | None = None
     votes: Counter[UUID | None] = field(default_factory=Counter)  # of everyone, once not hidden
+    fields: list[tuple[str, str]] = field(default_factory=list)  # the values, in the order of the grid's variables
     unused: list[str] = field(default_factory=list)  # values that no column knows
 
     @property
@@ -68,9 +69,6 @@ class SheetRow:
         """All answers are there, so that one can choose."""
         return bool(self.cells) and self.ended == len(self.cells)
 
-    @property
-    def fields(self) -> list[tuple[str, str]]:
-        return [(name, str(value)) for name, value in self.input.values.items()]
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class Sheet:
         self.grid, self.viewer = grid, viewer
         self.run = run if run and 0 < run < grid.run else grid.run
         self.columns = list(grid.ready_columns())
-        self.known = {variable.name for column in self.columns for variable in column.variables()}
+        self.known = list(dict.fromkeys(one.name for column in self.columns for one in column.variables()))
 
     @property
     def is_latest(self) -> bool:
@@ -158,9 +156,11 @@ class Sheet:
                 about = [opinion for opinion in feedback if opinion[0] == key]
                 slot.thumb = next((thumb for _, user, thumb, _ in about if user == self.viewer.pk), None)
                 slot.corrected = any(correction for *_, correction in about)
-        unused = [name for name in one.values if name not in self.known] if self.known else []
+        names = sorted(one.values, key=lambda name: self.known.index(name) if name in self.known else len(self.known))
+        fields = [(name, str(one.values[name])) for name in names]
+        unused = [name for name in names if name not in self.known] if self.known else []
         counts = Counter() if hidden else Counter(vote.column_id for vote in cast)
-        return SheetRow(one, run, slots, hidden, mine, counts, unused)
+        return SheetRow(one, run, slots, hidden, mine, counts, fields, unused)
 
     def _order(self, one: GridInput, run: int, pairs: list[Any]) -> list[Any]:
         return shuffled(pairs, settings.SECRET_KEY, "blind", self.viewer.pk, one.pk, run)
