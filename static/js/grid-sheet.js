@@ -279,7 +279,7 @@ class GridSheet extends HTMLElement {
     for (const td of [...fresh.querySelectorAll("td")]) {
       const had = td.dataset.cell && old.querySelector(`td[data-cell="${td.dataset.cell}"]`);
       if (!had) continue;
-      const streaming = LIVE.includes(td.dataset.state) && LIVE.includes(had.dataset.state) && had.sequence >= Number(td.dataset.sequence);
+      const streaming = td.dataset.generation === had.dataset.generation && LIVE.includes(td.dataset.state) && LIVE.includes(had.dataset.state) && had.sequence >= Number(td.dataset.sequence);
       if (had.dataset.stamp === td.dataset.stamp || streaming) {
         if (td.dataset.place !== had.dataset.place) had.dataset.place = td.dataset.place;
         td.replaceWith(had);

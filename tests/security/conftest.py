@@ -64,18 +64,16 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
     review = PromptReview.ask(prompt.newest, by=other_team.memberships.get())
     generation = chat.send(charlie, "Secret", parent=None, client_id="x" * 32).generation
     attachment = Attachment.of_file(file, chat=chat, author=charlie, text="Secret", note="")
-    played = Grid.objects.create(name="Theirs", **mine)
-    column = played.add_column(model=base, messages=[{"role": "user", "content": "{{word}}"}])
-    played.add_inputs([{"word": "secret"}])
-    played.start_run(charlie)
+    grid.add_inputs([{}])
+    grid.start_run(charlie)
     key, _ = ApiKey.issue(team=other_team, user=charlie, name="theirs")
     return {
         "adapter": adapter,
         "attachment": attachment,
-        "cell": played.cells().get(),
+        "cell": grid.cells().get(),
         "chat": chat,
         "comment": comment,
-        "column": column,
+        "column": grid.columns.get(),
         "dataset": dataset,
         "example": example,
         "set": examples,
@@ -84,7 +82,7 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
         "generation": generation,
         "grid": grid,
         "import": reading,
-        "input": played.inputs.get(),
+        "input": grid.inputs.get(),
         "invitation": invitation,
         "key": key,
         "member": other_team.memberships.get(),

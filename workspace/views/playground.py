@@ -123,11 +123,11 @@ def grid_stop(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     if "cell" not in request.POST:
         found.cancel()
         return done(request, found)
-    cells = found.cells().select_related("generation")
+    cells = found.cells().select_related("generation__repair")
     cell = get_object_or_404(cells, pk=as_uuid(request.POST["cell"]), generation__isnull=False)
-    if cell.generation:
-        cell.generation.request_cancel()
-        notices.changed(found.team_id, "generation", cell.generation.pk)
+    if reply := cell.reply:
+        reply.request_cancel()
+        notices.changed(found.team_id, "generation", reply.pk)
     return done(request, found)
 
 
