@@ -83,7 +83,10 @@ class GridSheet extends HTMLElement {
       } else if (isIntersecting) this.visible.add(target);
       else this.visible.delete(target);
     }
-    this.follow();
+    this.scrolled ??= setTimeout(() => {
+      this.scrolled = null; // a socket takes only so many frames a second, however fast one scrolls
+      this.follow();
+    }, BATCH);
   }
 
   // Only answers that are unfinished and in view.
@@ -198,6 +201,7 @@ class GridSheet extends HTMLElement {
       if (!box) return;
       this.querySelector("#sheet-progress").replaceWith(document.adoptNode(box));
       htmx.process(box);
+      document.getElementById("grid-name").textContent = box.dataset.name;
       if (was && !this.unfinished) {
         document.getElementById("sheet-said").textContent = "All cells have ended.";
         this.refresh();

@@ -73,7 +73,9 @@ def test_reasons_and_a_note_are_kept_and_leave_the_thumb_as_it_was(as_bob, as_al
     assert Feedback.objects.get().reasons == [], "all boxes can be cleared"
 
 
-def test_a_correction_stands_beside_the_original_with_its_author_and_the_words_that_changed(as_bob, as_alice, team, reply):
+def test_a_correction_stands_beside_the_original_with_its_author_and_the_words_that_changed(
+    as_bob, as_alice, team, reply
+):
     as_bob.post(door(team, reply), {"correction": "It is Paris, of course."})
     reply.generation.refresh_from_db()
     assert reply.generation.text == "It is Lyon, of course.", "the original is as it was"
@@ -181,7 +183,9 @@ def test_without_script_the_form_leads_back_to_where_it_was(as_bob, team, reply,
 def test_two_hundred_turns_cost_as_many_queries_as_two(as_bob, alice, bob, team, chat, reply):
     Feedback.give(reply.generation, bob, thumb=1, correction="Paris.")
     thread = reverse("chat_thread", kwargs={"team": team.slug, "chat_id": chat.pk})
-    with CaptureQueriesContext(connection, ) as few:
+    with CaptureQueriesContext(
+        connection,
+    ) as few:
         as_bob.get(thread)
     at = reply
     for number in range(99):
