@@ -21,7 +21,6 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from jobs.models import Generation, State
-from jobs.models.lifecycle import FINAL
 from workspace.grids import shuffled
 from workspace.models import Feedback, Grid, GridCell, GridColumn, GridInput, GridVote, User
 from workspace.models.grid_cells import GridCellQuerySet
@@ -174,14 +173,14 @@ class Sheet:
     # --- the whole
 
     def progress(self) -> Progress:
-        ended = Q(generation__state__in=FINAL)
-        open_ = Q(generation__isnull=False) & ~ended
+        asked = Q(generation__isnull=False)
+        ended = asked & GridCell.ENDED
         counts = self.cells.aggregate(
             total=Count("pk"),
-            open=Count("pk", filter=open_),
-            failed=Count("pk", filter=Q(generation__state=State.FAILED)),
+            open=Count("pk", filter=asked & ~GridCell.ENDED),
+            failed=Count("pk", filter=Q(generation__state=State.FAILED) | Q(generation__repair__state=State.FAILED)),
             stopped=Count("pk", filter=Q(generation__state=State.CANCELLED)),
-            unasked=Count("pk", filter=Q(generation__isnull=True)),
+            unasked=Count("pk", filter=~asked),
             answered=Count("pk", filter=ended & Q(run=self.run, generation__started_at__isnull=False)),
             since=Min("generation__started_at", filter=Q(run=self.run)),
         )

@@ -2,7 +2,7 @@
 import { toast } from "./toast.js";
 
 const dialog = document.getElementById("grid-dialog");
-const MOST = 3_500_000; // characters of a pasted table; a form of more than 4 MB is refused by the server
+const MOST = 4_000_000; // characters of a pasted table, as for a file
 
 function dress() {
   const form = dialog.querySelector("[data-column-form]");

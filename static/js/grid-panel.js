@@ -36,7 +36,7 @@ panel.addEventListener("click", ({ target }) => {
   if (step) walk(Number(step.dataset.walk));
   const act = target.closest("[data-panel-act]")?.dataset.panelAct;
   const cell = here();
-  if (act === "copy") copyText(panel.querySelector("chat-message")?.text ?? panel.querySelector(".panel-json, .diff")?.textContent ?? "").then(() => toast("Copied."));
+  if (act === "copy") copyText(panel.querySelector("template[data-raw]").content.textContent).then(() => toast("Copied."));
   if (act === "stop" && cell) sheet().act(cell, "stop");
   if (act === "again") {
     sheet().run({ column: body().dataset.column, input: body().dataset.input });

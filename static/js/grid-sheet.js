@@ -83,7 +83,10 @@ class GridSheet extends HTMLElement {
       } else if (isIntersecting) this.visible.add(target);
       else this.visible.delete(target);
     }
-    this.follow();
+    this.scrolled ??= setTimeout(() => {
+      this.scrolled = null; // a socket takes only so many frames a second, however fast one scrolls
+      this.follow();
+    }, BATCH);
   }
 
   // Only answers that are unfinished and in view.
@@ -198,6 +201,7 @@ class GridSheet extends HTMLElement {
       if (!box) return;
       this.querySelector("#sheet-progress").replaceWith(document.adoptNode(box));
       htmx.process(box);
+      document.getElementById("grid-name").textContent = box.dataset.name;
       if (was && !this.unfinished) {
         document.getElementById("sheet-said").textContent = "All cells have ended.";
         this.refresh();
@@ -279,7 +283,7 @@ class GridSheet extends HTMLElement {
     for (const td of [...fresh.querySelectorAll("td")]) {
       const had = td.dataset.cell && old.querySelector(`td[data-cell="${td.dataset.cell}"]`);
       if (!had) continue;
-      const streaming = LIVE.includes(td.dataset.state) && LIVE.includes(had.dataset.state) && had.sequence >= Number(td.dataset.sequence);
+      const streaming = td.dataset.generation === had.dataset.generation && LIVE.includes(td.dataset.state) && LIVE.includes(had.dataset.state) && had.sequence >= Number(td.dataset.sequence);
       if (had.dataset.stamp === td.dataset.stamp || streaming) {
         if (td.dataset.place !== had.dataset.place) had.dataset.place = td.dataset.place;
         td.replaceWith(had);

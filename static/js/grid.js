@@ -4,4 +4,5 @@ import "./feedback.js";
 import "./grid-forms.js";
 import "./grid-panel.js";
 import "./grid-sheet.js";
+import "./json-tree.js";
 import "./presence.js";

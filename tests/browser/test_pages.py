@@ -21,6 +21,7 @@ TEAM_PAGES = [
     "settings/",
     "activity/",
     "notices/",
+    "playground/",
     "prompts/",
     "prompts/import/",
     "prompts/new/",

@@ -64,7 +64,6 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
     review = PromptReview.ask(prompt.newest, by=other_team.memberships.get())
     generation = chat.send(charlie, "Secret", parent=None, client_id="x" * 32).generation
     attachment = Attachment.of_file(file, chat=chat, author=charlie, text="Secret", note="")
-    column = grid.columns.get()
     grid.add_inputs([{}])
     grid.start_run(charlie)
     key, _ = ApiKey.issue(team=other_team, user=charlie, name="theirs")
@@ -74,7 +73,7 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
         "cell": grid.cells().get(),
         "chat": chat,
         "comment": comment,
-        "column": column,
+        "column": grid.columns.get(),
         "dataset": dataset,
         "example": example,
         "set": examples,

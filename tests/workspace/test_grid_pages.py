@@ -68,6 +68,17 @@ def test_a_grid_starts_with_a_prompts_version(as_bob, team, base, prompt):
     assert made.name == prompt.name and made.columns.get().prompt_version == prompt.versions.get()
 
 
+def test_a_grid_starts_with_a_data_set_and_offers_its_rows(as_bob, team, base, dataset):
+    answer = as_bob.post(reverse("grid_new", args=[team.slug]), {"dataset": dataset.pk})
+    made = Grid.objects.get()
+    assert made.name == "Words" and answer.url == f"{made.get_absolute_url()}?dataset={dataset.pk}"
+    form = as_bob.get(door("grid_inputs", made), {"dataset": dataset.pk}, **HTMX).content.decode()
+    assert f'<option value="{dataset.pk}" selected>' in form
+    as_bob.post(door("grid_rows_of_dataset", made), {"rows-dataset": dataset.pk, "rows-variable": "question"})
+    as_bob.post(door("grid_run", made))
+    assert cell(made, 0, 0).generation.messages == [{"role": "user", "content": "q0"}]
+
+
 def test_a_foreign_prompt_starts_nothing(as_charlie, other_team, base, prompt):
     answer = as_charlie.post(reverse("grid_new", args=[other_team.slug]), {"prompt_version": prompt.versions.get().pk})
     assert answer.status_code == 404 and not Grid.objects.exists()
@@ -119,6 +130,21 @@ def test_a_long_grid_comes_in_windows(as_dana, team, alice, base, prompt):
     assert "w24." in page and "w25." not in page and 'data-from="25"' in page
     rows = as_dana.get(door("grid_rows", made), {"from": "50"}).content.decode()
     assert "w59." in rows and "data-from" not in rows
+
+
+def test_while_its_json_is_repaired_a_cell_is_not_finished(as_dana, answered, team, alice, base):
+    first = cell(answered, 0, 0).generation
+    repair = Generation.ask(
+        team=team, author=alice, purpose="cell", model=base, adapter=None, messages=first.messages, params={}
+    )
+    Generation.objects.filter(pk=first.pk).update(schema_problem="It is not JSON.")
+    Generation.objects.filter(pk=repair.pk).update(repairs=first)
+    assert "3 of 4 cells" in text_of(as_dana.get(door("grid_progress", answered)))
+    row = as_dana.get(door("grid_rows", answered), {"input": answered.inputs.first().pk}).content.decode()
+    assert f'data-generation="{repair.pk}"' in row and "Queued" in row
+    answered.cancel()
+    repair.refresh_from_db()
+    assert repair.state == State.CANCELLED
 
 
 def test_a_queued_cell_says_its_place(as_dana, grid, alice):

@@ -76,6 +76,7 @@ def test_a_long_list_of_bad_lines_is_cut():
         ("word,\na,b", "column 2 has no name"),
         ('word,tone\n"never,closed\n', "Line 2 cannot be read: a quotation mark opens here and is never closed"),
         ('word,tone\n"a"b,c\n', "Line 2 cannot be read: text follows a closing quotation mark"),
+        ("word\n" + "x" * 500_001, "Line 2 cannot be read: a field has more than 500,000 characters."),
         ("a b,c d\n1,2", "none of these is a variable here. The variables are word, tone"),
         ("word\n" + "x\n" * 501, "501 inputs; a grid has at most 500"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -99,9 +99,7 @@ class GridCellQuerySet(models.QuerySet["GridCell"]):
         return self.filter(pk__in=newest.distinct("column_id", "input_id").values("pk"))
 
     def unfinished(self) -> Self:
-        written = Q(generation__state__in=FINAL)
-        repaired = Q(generation__repair=None) | Q(generation__repair__state__in=FINAL)
-        return self.filter(generation__isnull=False).exclude(written & repaired)
+        return self.filter(generation__isnull=False).exclude(GridCell.ENDED)
 
     def good(self) -> Self:
         """Those that someone found good, or put right."""
@@ -117,6 +115,11 @@ class GridCellQuerySet(models.QuerySet["GridCell"]):
 class GridCell(models.Model):
     """One answer of one run. Without a generation, `problem` says why nothing was asked (a missing variable, say);
     with one it is a remark (a value that no prompt uses)."""
+
+    # Of those that were asked: the answer is final, and so is its repair if it has one.
+    ENDED: ClassVar[Q] = Q(generation__state__in=FINAL) & (
+        Q(generation__repair=None) | Q(generation__repair__state__in=FINAL)
+    )
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     column = models.ForeignKey(GridColumn, on_delete=models.CASCADE, related_name="cells")

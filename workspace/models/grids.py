@@ -207,7 +207,8 @@ class Grid(models.Model):
     def cancel(self) -> int:
         """Ask for every unfinished answer to be stopped. Returns how many there were."""
         cells = self.cells().unfinished()
-        asked = Generation.objects.filter(pk__in=cells.values("generation")).request_cancel()
+        open_ = list(cells.values_list("generation", flat=True))
+        asked = Generation.objects.filter(Q(pk__in=open_) | Q(repairs__in=open_)).request_cancel()
         self.change()
         return asked
 

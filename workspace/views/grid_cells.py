@@ -47,7 +47,7 @@ def grid_cell(request: StudioRequest, grid_id: UUID, cell_id: UUID) -> HttpRespo
     """The side panel: all that is known of one answer, beside another's if asked. Nothing before the vote, if blind."""
     grid = owned(request.team, grid_id)
     cells = grid.cells().select_related(
-        "input", "generation__model", "generation__adapter", "generation__prompt_version__prompt"
+        "input", "generation__model", "generation__adapter", "generation__prompt_version__prompt", "generation__repair"
     )
     found = get_object_or_404(cells, pk=cell_id)
     sheet = Sheet(grid, request.user, max(found.run, run_asked(request) or 0))
@@ -157,7 +157,7 @@ def chosen(sheet: Sheet, which: str, marked: list[str]) -> list[GridCell]:
         cells = cells.filter(pk__in=[as_uuid(key) for key in marked])
     elif which == "good":
         cells = cells.good()
-    return list(cells.select_related("generation").order_by("input__position", "column__position")[:MAX_CELLS])
+    return list(cells.select_related("generation__repair").order_by("input__position", "column__position")[:MAX_CELLS])
 
 
 def picked(found: GridCell) -> Picked:

@@ -50,12 +50,14 @@ def grid_new(request: StudioRequest) -> HttpResponse:
         return redirect(Grid.example(request.team, request.user, model))
     version = named(request, "prompt_version", PromptVersion.objects.filter(prompt__team=request.team))
     dataset = named(request, "dataset", Dataset.objects.for_team(request.team))
-    name = request.POST.get("name", "").strip()[:120] or (str(version.prompt) if version else f"Grid of {today()}")
+    name = request.POST.get("name", "").strip()[:120] or begun_with(version, dataset)
     with transaction.atomic():
         made = Grid.objects.create(team=request.team, author=request.user, name=name[:120])
         Activity.record(request.team.pk, request.user, "created", made)
         if version:
             made.add_column(prompt_version=version, model=asked_model(version, request.team) or model)
+        elif dataset:  # something to put its questions into
+            made.add_column(model=model, messages=[{"role": "user", "content": "{{question}}"}])
     target = made.get_absolute_url()
     return redirect(f"{target}?dataset={dataset.pk}" if dataset else target)
 
@@ -123,11 +125,11 @@ def grid_stop(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     if "cell" not in request.POST:
         found.cancel()
         return done(request, found)
-    cells = found.cells().select_related("generation")
+    cells = found.cells().select_related("generation__repair")
     cell = get_object_or_404(cells, pk=as_uuid(request.POST["cell"]), generation__isnull=False)
-    if cell.generation:
-        cell.generation.request_cancel()
-        notices.changed(found.team_id, "generation", cell.generation.pk)
+    if reply := cell.reply:
+        reply.request_cancel()
+        notices.changed(found.team_id, "generation", reply.pk)
     return done(request, found)
 
 
@@ -194,8 +196,11 @@ def asked_model(version: PromptVersion, team: Team) -> LanguageModel | None:
     return LanguageModel.objects.for_team(team).filter(key=name).first() if isinstance(name, str) else None
 
 
-def today() -> str:
-    return timezone.localdate().strftime("%d %B %Y").lstrip("0")
+def begun_with(version: PromptVersion | None, dataset: Dataset | None) -> str:
+    """A new grid's name, until someone gives it a better one."""
+    if version or dataset:
+        return str(version.prompt if version else dataset)
+    return f"Grid of {timezone.localdate().strftime('%d %B %Y').lstrip('0')}"
 
 
 def sheet_context(request: StudioRequest, grid: Grid) -> dict[str, Any]:
