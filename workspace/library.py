@@ -22,7 +22,7 @@ from django.http import QueryDict
 from workspace.models import Prompt, PromptLabel, PromptVersion, Team, User
 from workspace.models.prompts import PromptQuerySet
 
-PAGE = 50  # prompts fetched at once
+PAGE = 40  # prompts fetched at once
 FOLDERS = 300  # shown in the tree; more are found by searching
 TAGS = 40  # offered as chips
 SORTS = {"recent": "Last saved", "name": "Name"}

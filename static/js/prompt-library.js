@@ -84,7 +84,7 @@ class PromptLibrary extends HTMLElement {
       all.checked = number > 0 && number === this.rows.length;
     }
     const library = this.querySelector("#library");
-    if (number || this.rows.length > 50) delete library.dataset.refreshOn;
+    if (number || this.rows.length > Number(library.dataset.page)) delete library.dataset.refreshOn;
     else library.dataset.refreshOn = "prompt:*";
   }
 }

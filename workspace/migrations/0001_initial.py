@@ -1309,7 +1309,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="prompt",
             index=models.Index(
-                fields=["team", "folder"], name="prompt_folder", opclasses=["uuid_ops", "varchar_pattern_ops"]
+                condition=models.Q(("archived_at", None)),
+                fields=["team", "folder"],
+                name="prompt_folder",
+                opclasses=["uuid_ops", "varchar_pattern_ops"],
             ),
         ),
         migrations.AddIndex(

@@ -106,7 +106,10 @@ class Prompt(models.Model):
             models.Index(fields=["team", "-updated_at", "-id"], name="prompt_recent"),
             models.Index("team", Lower("name"), "id", name="prompt_by_name"),
             models.Index(
-                fields=["team", "folder"], opclasses=["uuid_ops", "varchar_pattern_ops"], name="prompt_folder"
+                fields=["team", "folder"],
+                opclasses=["uuid_ops", "varchar_pattern_ops"],
+                condition=Q(archived_at=None),
+                name="prompt_folder",
             ),
             GinIndex(fields=["search"], name="prompt_search"),
             GinIndex(fields=["tags"], name="prompt_tags"),

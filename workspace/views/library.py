@@ -50,6 +50,7 @@ def listed(request: StudioRequest, filters: Filters) -> dict[str, Any]:
         "sorts": library.SORTS,
         "kinds": Prompt.Kind.choices,
         "formats": FORMATS,
+        "page_size": library.PAGE,
     }
 
 
