@@ -9,7 +9,8 @@ from django.db.models.functions import Coalesce
 
 from workspace import prompts, variables
 from workspace.models import Prompt, PromptVersion, Team, User
-from workspace.models.prompts import PRODUCTION, included_texts
+from workspace.models.includes import included_texts
+from workspace.prompts import PRODUCTION
 from workspace.variables import Variable
 
 SHOWN = 20

@@ -14,7 +14,7 @@ from workspace import prompts
 from workspace.interchange import dotprompt, langfuse, markdown, promptfoo, prompty
 from workspace.interchange.drafts import Draft
 from workspace.models import Prompt, PromptVersion
-from workspace.models.prompts import included_texts
+from workspace.models.includes import included_texts
 from workspace.prompts import PromptError
 
 MOST = 2000  # prompts in one export

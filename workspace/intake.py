@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from workspace import bulk, prompts
 from workspace.interchange.drafts import TEXT, Draft, Item, Problem
 from workspace.models import LabelRefused, Membership, Prompt, PromptAlias, PromptLabel, PromptVersion
-from workspace.models.prompts import checked_content
+from workspace.models.includes import checked_content
 from workspace.prompts import PromptError
 
 NEW, VERSION, SAME, SKIPPED, ALIAS, PROBLEM = "new", "version", "same", "skipped", "alias", "problem"

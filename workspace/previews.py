@@ -16,7 +16,7 @@ from jobs.models import Adapter, LanguageModel
 from workspace import fewshot, prompts
 from workspace.forms.values import ValuesForm
 from workspace.models import Prompt, PromptVersion, Team
-from workspace.models.prompts import included
+from workspace.models.includes import included
 from workspace.prompts import Include, Message, PromptError
 from workspace.variables import Variable, declared
 

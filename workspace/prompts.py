@@ -16,11 +16,13 @@ Message = dict[str, str]  # {"role", "content"} or {"type": "placeholder", "name
 
 ROLES = ("system", "user", "assistant")
 HISTORY = "history"  # the placeholder that a chat fills with its turns
+PRODUCTION, LATEST = "production", "latest"  # the label that a lookup means when it names none; the newest version
 EXAMPLES = "examples"  # the placeholder for few-shot pairs; without it they stand before the last user message
 
 MAX_MESSAGES = 100
 MAX_CHARACTERS = 1_000_000  # of one prompt, all messages together
 MAX_VARIABLES = 100
+MAX_NOTE = 500  # characters of a version's note
 MAX_NAME = 255
 
 NAME = r"[A-Za-z_][A-Za-z0-9_.-]{0,63}"  # of a variable or a placeholder

@@ -23,8 +23,7 @@ from workspace.api import metas
 from workspace.api.lookup import BIGGEST, Fetched, answer, find, find_prompt, seen
 from workspace.models import LabelRefused, Prompt, PromptLabel, PromptVersion
 from workspace.models.labels import LABEL
-from workspace.models.prompts import LATEST, MAX_NOTE, PRODUCTION
-from workspace.prompts import Include, Message, PromptError
+from workspace.prompts import LATEST, MAX_NOTE, PRODUCTION, Include, Message, PromptError
 
 router = Router()
 

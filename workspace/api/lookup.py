@@ -21,8 +21,8 @@ from llmstudio.openai_errors import Refused
 from workspace import prompts
 from workspace.api.door import depends
 from workspace.models import Prompt, PromptVersion, Team
-from workspace.models.prompts import LATEST, PRODUCTION, included
-from workspace.prompts import Include, Message, PromptError
+from workspace.models.includes import included
+from workspace.prompts import LATEST, PRODUCTION, Include, Message, PromptError
 
 BIGGEST = 2**31 - 1  # of a version's number
 

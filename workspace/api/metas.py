@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, Field
 
 from jobs.openai.shapes import Text
 from workspace.models import Prompt, PromptLabel, PromptVersion, Team
-from workspace.models.prompts import LATEST
+from workspace.prompts import LATEST
 
 MAX_PAGE = 100_000
 

@@ -26,8 +26,7 @@ from workspace.api.shapes import (
     show_version,
 )
 from workspace.models import LabelRefused, Prompt, PromptLabel, PromptVersion, Stale
-from workspace.models.prompts import LATEST
-from workspace.prompts import PromptError
+from workspace.prompts import LATEST, PromptError
 
 router = Router(tags=["prompts"])
 

@@ -12,7 +12,7 @@ from workspace import prompts
 from workspace.api.lookup import BIGGEST, Fetched
 from workspace.models import ExampleSet, ExampleSetVersion, Prompt, PromptVersion
 from workspace.models.labels import LABEL
-from workspace.models.prompts import LATEST, MAX_NOTE
+from workspace.prompts import LATEST, MAX_NOTE
 
 LABEL_RULE = "A label is 1 to 36 characters: small letters, digits, - _ and dots."
 

@@ -16,7 +16,8 @@ from workspace.models.labels import LabelMove, LabelRefused, PromptLabel, Protec
 from workspace.models.messages import Message, Turn
 from workspace.models.notifications import Notification
 from workspace.models.people import Membership, NotPossible, Role, Team, User
-from workspace.models.prompts import Prompt, PromptAlias, PromptVersion, Rendered
+from workspace.models.prompt_versions import PromptVersion, Rendered
+from workspace.models.prompts import Prompt, PromptAlias
 from workspace.models.reviews import PromptReview, ReviewRefused
 
 __all__ = [

@@ -15,7 +15,7 @@ from workspace.models.chats import Chat
 from workspace.models.examples import ExampleSetVersion
 from workspace.models.messages import Message
 from workspace.models.people import Team, User
-from workspace.models.prompts import PromptVersion
+from workspace.models.prompt_versions import PromptVersion
 from workspace.prompts import PromptError
 
 

@@ -16,7 +16,7 @@ from workspace.models.example import Example
 from workspace.models.feedback import Feedback
 from workspace.models.grid_runs import typed_variables
 from workspace.models.people import User
-from workspace.models.prompts import PromptVersion
+from workspace.models.prompt_versions import PromptVersion
 from workspace.prompts import Message
 from workspace.variables import Variable
 

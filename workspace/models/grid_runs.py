@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.models import ConfigError, Generation
 from workspace import prompts, variables
+from workspace.models.includes import included_texts
 from workspace.models.people import Team, User
-from workspace.models.prompts import Found, included_texts
+from workspace.models.prompt_versions import Found
 from workspace.prompts import Message, PromptError
 from workspace.variables import Variable
 

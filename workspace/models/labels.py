@@ -11,7 +11,9 @@ from django.db import models, transaction
 
 from workspace.models.activity import Activity
 from workspace.models.people import Membership, Role, Team, User
-from workspace.models.prompts import LATEST, PRODUCTION, Prompt, PromptVersion
+from workspace.models.prompt_versions import PromptVersion
+from workspace.models.prompts import Prompt
+from workspace.prompts import LATEST, PRODUCTION
 
 LABEL = re.compile(r"[a-z0-9_\-.]{1,36}")  # Langfuse's rule
 RULE = "A label is 1 to 36 characters: small letters, digits, - _ and dots."

@@ -10,7 +10,8 @@ from django.utils import timezone
 from workspace.models.activity import Activity
 from workspace.models.notifications import Notification
 from workspace.models.people import Membership, Role, User
-from workspace.models.prompts import Prompt, PromptVersion
+from workspace.models.prompt_versions import PromptVersion
+from workspace.models.prompts import Prompt
 
 
 class ReviewRefused(Exception):

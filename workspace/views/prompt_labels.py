@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 
 from llmstudio.http import StudioRequest
 from workspace.models import LabelRefused, Prompt, PromptLabel, ProtectedLabel
-from workspace.models.prompts import LATEST, PRODUCTION
+from workspace.prompts import LATEST, PRODUCTION
 from workspace.views.prompts import owned
 
 MOVES = 100  # listed

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect
 
 from llmstudio.http import StudioRequest
 from workspace.models import LabelRefused, PromptLabel, PromptReview, ReviewRefused
-from workspace.models.prompts import PRODUCTION
+from workspace.prompts import PRODUCTION
 from workspace.views.prompt_versions import one, version_page
 from workspace.views.prompts import owned
 
