@@ -2,7 +2,6 @@
 // page and are saved together, as one version; until then the list is not refreshed under their hands. What is typed is also
 // kept in this browser, and offered again if the page was left before it was saved.
 import { socket } from "./socket.js";
-import "./presence.js";
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/;
 const MOVES = { ArrowUp: -1, ArrowDown: 1 };
@@ -13,7 +12,6 @@ class ExampleEditor extends HTMLElement {
     this.before = new Map(); // key -> the row as it was before it was edited
     this.form = this.querySelector("#places");
     this.filter = this.querySelector(".examples-filter");
-    socket?.subscribe(this.object);
     if (!this.form) return;
     socket?.addEventListener("frame", ({ detail }) => {
       if (detail.type === "changed" && detail.object === this.object && this.dirty) this.lookForNewer();
