@@ -102,7 +102,10 @@ class PromptEditor extends HTMLElement {
 
   typed(field) {
     if (field?.closest?.("#values-form") && field.name !== "count_with") return this.later();
-    field?.removeAttribute?.("aria-invalid");
+    if (field?.getAttribute?.("aria-invalid")) {
+      field.removeAttribute("aria-invalid");
+      field.closest(".field")?.querySelector(".error")?.remove();
+    }
     clearTimeout(this.keeping);
     this.keeping = setTimeout(() => {
       const kept = this.draft.keep(this.form);
@@ -167,7 +170,8 @@ class PromptEditor extends HTMLElement {
     const box = this.querySelector("#prompt-problems .errors");
     if (event.target === this.form && box) {
       box.focus();
-      for (const item of box.querySelectorAll("[data-field]")) this.mark(item.dataset.field);
+      for (const old of this.querySelectorAll(".field > .error")) old.remove();
+      for (const item of box.querySelectorAll("[data-field]")) this.mark(item.dataset.field, item.textContent);
     }
     const seen = this.querySelector("[data-included]");
     if (seen && event.target.id === "prompt-preview") {
@@ -176,10 +180,14 @@ class PromptEditor extends HTMLElement {
     }
   }
 
-  mark(name) {
+  mark(name, words) {
     const field = this.form.elements[name];
     if (!field) return;
     field.setAttribute?.("aria-invalid", "true");
+    const error = document.createElement("span");
+    error.className = "error";
+    error.textContent = words;
+    field.closest?.(".field")?.append(error);
     for (let around = field.closest?.("details"); around; around = around.parentElement.closest("details")) around.open = true;
   }
 

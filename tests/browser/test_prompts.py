@@ -13,14 +13,16 @@ from tests.browser.test_pages import findings, team_url, too_wide
 
 @pytest.fixture
 def writer(alice_context: BrowserContext) -> Iterator[Page]:
-    """A tab of alice's. Errors in its console fail the test, but for the browser's own word on a refused save."""
+    """A tab of alice's. Errors in its console fail the test, but for the browser's own word on refused saves."""
     page = alice_context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     yield page
     page.close()
-    assert not [problem for problem in problems if "409 (Conflict)" not in problem], problems
+    assert not [problem for problem in problems if "status of 409" not in problem and "status of 422" not in problem], (
+        problems
+    )
 
 
 def boxes(page: Page) -> list[str]:
@@ -57,6 +59,13 @@ def started(page: Page) -> str:
 def test_a_prompt_is_written_reordered_saved_and_merged(writer: Page, alice_context: BrowserContext) -> None:
     url = started(writer)
     expect(writer.get_by_text("choice, required")).to_be_visible()
+
+    writer.get_by_text("Model and sampling").click()
+    writer.get_by_label("Temperature").fill("hot")
+    writer.keyboard.press("Control+s")
+    expect(writer.locator("#prompt-problems .errors")).to_be_focused()
+    expect(writer.locator(".field", has=writer.get_by_label("Temperature"))).to_contain_text("Write a number")
+    writer.get_by_label("Temperature").fill("")
 
     writer.get_by_role("button", name="History placeholder").click()
     writer.keyboard.press("Alt+ArrowUp")
