@@ -152,6 +152,7 @@ class ChatThread extends HTMLElement {
     for (const item of [...this.list.children]) if (!keep.has(item)) item.remove();
     next.forEach((item, index) => this.list.children[index] === item || this.list.insertBefore(item, this.list.children[index] ?? null));
     Object.assign(this.list.dataset, fresh.dataset);
+    htmx.process(this.list); // what a new turn can ask for: keeping it as an example
     this.dress();
   }
 
