@@ -14,28 +14,14 @@ from django.db.models import F, QuerySet
 
 from jobs import notices
 from workspace.models import Activity, Prompt, Team, User
+from workspace.prompts import PromptError, checked_name, tidy_name
 
 MOST = 500  # prompts in one act
 MAX_TAGS, MAX_TAG = 30, 40
-MAX_NAME = 200
-FORBIDDEN = "{}@>|"  # `{{> name@label}}` must be able to say every name
 
 
 class NotDone(Exception):
     """An act that was refused as a whole; the text says why."""
-
-
-def clean_name(name: str) -> str:
-    """A prompt's name as it is kept. Raises NotDone."""
-    parts = [" ".join(part.split()) for part in name.split("/")]
-    cleaned = "/".join(part for part in parts if part)
-    if not cleaned:
-        raise NotDone("A prompt needs a name.")
-    if len(cleaned) > MAX_NAME:
-        raise NotDone(f"A name has at most {MAX_NAME} characters; {cleaned[:40]}… has {len(cleaned)}.")
-    if bad := next((char for char in cleaned if char in FORBIDDEN or not char.isprintable()), None):
-        raise NotDone(f"The name {cleaned[:60]} holds {bad!r}, which names may not: includes could not say it.")
-    return cleaned
 
 
 def clean_tags(text: str | Sequence[str]) -> list[str]:
@@ -99,7 +85,10 @@ def move(prompts: Sequence[Prompt], by: User, folder: str) -> int:
     taken, and then none moves."""
     names: dict[Any, str] = {}
     for prompt in prompts:
-        name = clean_name(f"{folder}/{prompt.leaf}")
+        try:
+            name = checked_name(tidy_name(f"{folder}/{prompt.leaf}"))
+        except PromptError as error:
+            raise NotDone(str(error)) from None
         if name != prompt.name:
             names[prompt.pk] = name
     moved = [prompt for prompt in prompts if prompt.pk in names]

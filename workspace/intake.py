@@ -107,7 +107,7 @@ def _one(at: int, item: Item, by: Membership, folder: str, choice: Choice, sourc
                 if item.alias and not item.messages
                 else "It has no name. Give it one."
             )
-        outcome.name = bulk.clean_name(outcome.name)
+        outcome.name = prompts.checked_name(prompts.tidy_name(outcome.name))
         with transaction.atomic():
             _keep(item, by, outcome, source)
     except (PromptError, bulk.NotDone) as error:

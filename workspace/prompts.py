@@ -68,6 +68,12 @@ def checked_name(name: str) -> str:
     return name
 
 
+def tidy_name(typed: str) -> str:
+    """A name as people type it, without what they did not mean: spaces around slashes, empty folders, doubled spaces."""
+    parts = (" ".join(part.split()) for part in typed.split("/"))
+    return "/".join(part for part in parts if part)
+
+
 def variables_in(messages: Sequence[Message]) -> list[str]:
     """The variables' names, each once, in the order in which they are read."""
     return list(dict.fromkeys(tag["variable"] for tag in _tags(messages) if tag["variable"]))

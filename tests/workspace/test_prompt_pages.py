@@ -364,7 +364,7 @@ class TestDetails:
         assert PromptAlias.objects.get(alias="words/translate").prompt == prompt
         assert Activity.objects.filter(verb="renamed", object_id=str(prompt.pk)).exists()
 
-    @pytest.mark.parametrize("name", ["", " / ", "a//b", "a{{b}}", "a@b", "taken"])
+    @pytest.mark.parametrize("name", ["", " / ", "a{{b}}", "a@b", "taken"])
     def test_a_name_that_cannot_be_is_refused(
         self, as_bob: Client, team: Team, alice: User, prompt: Prompt, name: str
     ) -> None:

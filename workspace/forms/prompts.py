@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import F
 
 from jobs.models import Adapter, LanguageModel
+from workspace import prompts
 from workspace.chat_forms import ChatSettings, PastedNumber
 from workspace.drafts import NUMBERS, SHOTS, Draft
 from workspace.fewshot import HOWS, MAX_SHOTS
@@ -164,13 +164,10 @@ class DetailsForm(forms.ModelForm):  # type: ignore[type-arg]
             self.initial["tags"] = ", ".join(self.instance.tags)
 
     def clean_name(self) -> str:
-        name = re.sub(r"\s*/\s*", "/", self.cleaned_data["name"]).strip("/")
-        if not name:
-            raise ValidationError("Give it a name.")
-        if "//" in name:
-            raise ValidationError("A folder has a name: take one of the two slashes out.")
-        if bad := sorted({character for character in name if character in "{}@>" or not character.isprintable()}):
-            raise ValidationError(f"{' '.join(map(repr, bad))} cannot be in a name: it is how prompts are included.")
+        try:
+            name = prompts.checked_name(prompts.tidy_name(self.cleaned_data["name"]))
+        except PromptError as error:
+            raise ValidationError(str(error)) from None
         others = Prompt.objects.for_team(self.instance.team).filter(name=name).exclude(pk=self.instance.pk)
         if others.exists():
             raise ValidationError(f"There is a prompt named {name} already. Choose another name, or open that one.")

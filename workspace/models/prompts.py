@@ -158,6 +158,7 @@ class Prompt(models.Model):
     ) -> Prompt:
         """A new prompt with its first version; `content` is what `save_version` takes. Raises PromptError, and
         IntegrityError for a name that is taken."""
+        name = prompts.checked_name(name)
         with transaction.atomic():
             prompt = cls.objects.create(
                 team=team, author=author, name=name, kind=kind, description=description, tags=list(tags), parent=parent
@@ -220,7 +221,8 @@ class Prompt(models.Model):
 
     def describe(self, by: User, *, name: str, description: str, tags: Sequence[str], keep_name: bool = False) -> None:
         """Another name (and so, perhaps, folder), description or tags. With `keep_name` programs still find it under the
-        old name. Raises IntegrityError for a name that is taken."""
+        old name. Raises PromptError, and IntegrityError for a name that is taken."""
+        name = prompts.checked_name(name)
         with transaction.atomic():
             was = Prompt.objects.select_for_update().get(pk=self.pk).name
             self.change(name=name, description=description, tags=list(tags))

@@ -15,7 +15,7 @@ from llmstudio.http import StudioRequest
 from workspace import extracts
 from workspace.examples import BadExample
 from workspace.models import Chat, ExampleSet, Feedback, Prompt
-from workspace.prompts import PromptError
+from workspace.prompts import PromptError, tidy_name
 from workspace.views.chats import owned
 
 
@@ -43,11 +43,11 @@ def chat_to_prompt(request: StudioRequest, chat_id: UUID) -> HttpResponse:
             raise PromptError("empty", "Nothing has been said here yet.")
         with transaction.atomic():
             prompt = Prompt.start(
-                team=request.team, author=request.user, name=form.cleaned_data["name"].strip(), messages=messages,
+                team=request.team, author=request.user, name=tidy_name(form.cleaned_data["name"]), messages=messages,
                 variables=variables, note=f"From the chat “{chat}”",
             )  # fmt: skip
     except PromptError as error:
-        form.add_error(None, str(error))
+        form.add_error("name" if error.code == "bad_name" else None, str(error))
     except IntegrityError:
         form.add_error("name", "There is a prompt of this name already. Choose another.")
     else:
