@@ -61,7 +61,8 @@ class ChatThread extends HTMLElement {
     const sent = this.outbox.get(frame.client_id);
     this.outbox.delete(frame.client_id);
     await this.choose(null);
-    if (!document.getElementById(`turn-${frame.message}`)) await this.choose(frame.message); // a team mate was faster elsewhere
+    // A team mate may have been faster elsewhere; a reader who has meanwhile chosen another branch stays there.
+    if (!this.at && !document.getElementById(`turn-${frame.message}`)) await this.choose(frame.message);
     sent?.item?.remove();
     this.stick.toEnd();
     sent?.done?.();

@@ -53,6 +53,7 @@ def stop(page: Page) -> None:
 
 def ended(page: Page) -> None:
     expect(page.locator("chat-message:is([data-state=queued], [data-state=running])")).to_have_count(0)
+    expect(page.locator(".turn:is([data-stamp^=queued], [data-stamp^=running])")).to_have_count(0)  # drawn anew
     expect(page.locator("chat-message").last).to_be_visible()
 
 
