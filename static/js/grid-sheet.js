@@ -5,7 +5,7 @@ import { post } from "./grid-post.js";
 import { socket } from "./socket.js";
 import { toast } from "./toast.js";
 
-const BATCH = 200; // milliseconds in which rows that changed are gathered
+const BATCH = 400; // milliseconds in which rows that changed are gathered
 const PACE = 1000; // between two looks at the progress, and at blind rows that are not complete
 const LIVE = ["queued", "running"];
 
