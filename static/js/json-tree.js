@@ -47,6 +47,7 @@ class JsonTree extends HTMLElement {
   // Show another text in place of the present one.
   show(text) {
     let value;
+    this.text = text;
     this.tree = null;
     try {
       value = parse(text);

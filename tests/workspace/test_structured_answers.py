@@ -101,21 +101,43 @@ def test_a_long_conversation_costs_no_more_queries(asked, as_alice, chat):
     assert counts[0] == counts[1]
 
 
-def test_a_cell_of_the_playground_shows_the_repair_and_stops_it(team, alice, base):
-    grid = Grid.objects.create(team=team, author=alice, name="Towns")
+@pytest.fixture
+def cell(team, alice, base):
+    """A cell that asks for JSON and was given something else."""
+    grid = Grid.objects.create(team=team, author=alice, name="Towns", run=1)
     column = GridColumn.objects.create(grid=grid, position=0, model=base, messages=[{"role": "user", "content": "Hi"}])
     line = GridInput.objects.create(grid=grid, position=0)
     generation = Generation.ask(
         team=team, author=alice, purpose="cell", model=base, adapter=None, messages=column.messages,
         params={"json_schema": TOWN},
     )  # fmt: skip
-    GridCell.objects.create(column=column, input=line, run=1, generation=generation)
+    made = GridCell.objects.create(column=column, input=line, run=1, generation=generation)
+    end(WRONG)
+    return made
+
+
+def end(text):
     [held] = Generation.objects.claim("test")
-    held.conclude(State.SUCCEEDED, text=WRONG, schema_problem=held.check_answer(WRONG, "stop"))
-    cell = GridCell.objects.loaded().get()
-    assert (cell.state, cell.is_live, cell.text) == (State.QUEUED, True, "")
+    held.conclude(State.SUCCEEDED, text=text, schema_problem=held.check_answer(text, "stop"), finish_reason="stop")
+
+
+def test_a_cell_of_the_playground_waits_for_its_repair_and_stops_it(cell):
+    found = GridCell.objects.loaded().get()
+    assert (found.state, found.is_live, found.text) == (State.QUEUED, True, "")
     assert GridCell.objects.unfinished().exists()
-    grid.cancel()
-    cell = GridCell.objects.loaded().get()
-    assert (cell.state, cell.is_live, cell.generation.text) == (State.CANCELLED, False, WRONG)
+    cell.column.grid.cancel()
+    found = GridCell.objects.loaded().get()
+    assert (found.state, found.is_live, found.generation.text) == (State.CANCELLED, False, WRONG)
     assert not GridCell.objects.unfinished().exists()
+
+
+def test_a_cell_and_its_panel_show_the_repair(cell, as_alice):
+    grid = cell.column.grid
+    waiting = as_alice.get(grid.get_absolute_url()).content.decode()
+    repair = Generation.objects.get(repairs=cell.generation)
+    assert f'data-generation="{repair.pk}"' in waiting and "Queued" in waiting
+    end(GOOD)
+    page = as_alice.get(grid.get_absolute_url()).content.decode()
+    assert "Repaired" in page and "Oslo" in page and WRONG not in page
+    panel = as_alice.get(f"{grid.get_absolute_url()}cells/{cell.pk}/").content.decode()
+    assert "Repaired once" in panel and "<json-tree" in panel and WRONG in panel and "not JSON" in panel

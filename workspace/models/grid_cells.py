@@ -178,12 +178,12 @@ class GridCell(models.Model):
 
     @property
     def first_token_seconds(self) -> float | None:
-        first = self.generation.first_token_ms if self.generation else None
+        first = self.reply.first_token_ms if self.reply else None
         return None if first is None else first / 1000
 
     @property
     def total_seconds(self) -> float | None:
-        total = self.generation.total_ms if self.generation else None
+        total = self.reply.total_ms if self.reply else None
         return None if total is None else total / 1000
 
     def correction(self) -> str:
