@@ -56,7 +56,7 @@ def theirs(charlie: User, other_team: Team) -> dict[str, Any]:
     example = examples.add(charlie, input="Secret", output="Secret", source_kind="row", source_id=str(row.pk))
     about = {"leave_one_out": str(examples.newest.pk), "metric": "exact"}
     grid = Grid.objects.create(name="Theirs", about=about, **mine)
-    grid.columns.create(position=0, model=base, prompt_version=prompt.versions.get())
+    grid.add_column(model=base, prompt_version=prompt.versions.get())
     comment = Comment.objects.create(kind="row", object_id=str(dataset.rows.get().pk), text="Secret", **mine)
     notice = Notification.objects.create(
         team=other_team, user=charlie, actor=charlie, reason="mention", text="Secret", url="/"
