@@ -61,7 +61,9 @@ def _blocks(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[bool, Sequence
     if len(left) * len(right) > MOST_WORK:
         yield False, left, right
     else:
-        for kind, i, j, k, m in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+        # Among many words those that are everywhere, such as the spaces, are no ground to line texts up by (autojunk), and
+        # doing so would take minutes where a paragraph was written anew.
+        for kind, i, j, k, m in SequenceMatcher(None, left, right).get_opcodes():
             yield kind == "equal", left[i:j], right[k:m]
     if tail:
         yield True, a[len(a) - tail :], b[len(b) - tail :]

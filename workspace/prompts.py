@@ -26,8 +26,10 @@ MAX_NOTE = 500  # characters of a version's note
 MAX_NAME = 255
 
 NAME = r"[A-Za-z_][A-Za-z0-9_.-]{0,63}"  # of a variable or a placeholder
+# No two of its repetitions can take the same characters: a tag that is never closed is given up in linear time.
 _TAG = re.compile(
-    rf"\{{\{{\s*(?:(?P<variable>{NAME})|>\s*(?P<include>[^{{}}@]+?)\s*(?:@\s*(?P<which>[A-Za-z0-9_.-]+))?)\s*\}}\}}"
+    rf"\{{\{{\s*(?:(?P<variable>{NAME})|>\s*(?P<include>[^{{}}@\s](?:[^{{}}@]*[^{{}}@\s])?)"
+    r"(?:\s*@\s*(?P<which>[A-Za-z0-9_.-]+))?)\s*\}\}"
 )
 
 Code = Literal[

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from workspace.diffs import word_diff
 
 
@@ -36,3 +38,12 @@ def test_a_change_in_the_midst_of_a_very_long_text_is_still_found_by_words() -> 
 
 def test_two_very_long_texts_that_share_little_differ_as_a_whole_and_soon() -> None:
     assert pieces("a" + "\n" * 20_000, "b\n" * 20_000) == [("removed", "a" + "\n" * 20_000), ("added", "b\n" * 20_000)]
+
+
+def test_a_long_paragraph_that_was_written_anew_is_shown_soon() -> None:
+    old, new = (" ".join(f"{letter}{number}" for number in range(600)) for letter in "ab")
+    began = time.monotonic()
+    diff = word_diff(f"Dear all, {old} Yours", f"Dear all, {new} Yours")
+    assert time.monotonic() - began < 2
+    assert (diff[0].kind, diff[0].text) == ("same", "Dear all, ")
+    assert diff[-1].text.endswith(" Yours")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from workspace.fewshot import Shots, pair
@@ -32,6 +34,13 @@ def test_what_is_missing_is_named() -> None:
 def test_braces_that_are_no_tag_are_text() -> None:
     text = 'f(x) = {{ 1 + 2 }} and {"a": {"b": 1}} and {{}} and {{ not a name }}'
     assert fill([user(text)], {}) == [user(text)]
+
+
+@pytest.mark.parametrize("opened", ["{{>", "{{> a", "{{> a@", "{{", "{{ a"])
+def test_a_tag_that_is_never_closed_costs_no_time(opened: str) -> None:
+    began = time.monotonic()
+    assert variables_in([user(opened + " " * 400)]) == []
+    assert time.monotonic() - began < 1
 
 
 def test_an_include_is_found_with_its_label_or_version_and_filled_with_the_same_values() -> None:
