@@ -31,33 +31,7 @@ import httpx
 from tests.stack import OWNER, PASSWORD, ROOT, Stack, free_port, running
 
 PROMISE_MS = 100
-SYLLABLES = [
-    "an",
-    "be",
-    "cor",
-    "da",
-    "el",
-    "fi",
-    "gor",
-    "ha",
-    "im",
-    "jo",
-    "ka",
-    "lum",
-    "mi",
-    "nor",
-    "op",
-    "pre",
-    "qui",
-    "ra",
-    "sol",
-    "ter",
-    "un",
-    "vo",
-    "wen",
-    "xi",
-    "za",
-]
+SYLLABLES = "an be cor da el fi gor ha im jo ka lum mi nor op pre qui ra sol ter un vo wen xi za".split()
 # 3,000 words that are used as words are: the n-th most common one 1/n as often as the first.
 WORDS = random.Random(1).sample([a + b + c for a in SYLLABLES for b in SYLLABLES for c in SYLLABLES], 3000)
 SHARES = list(itertools.accumulate(1 / rank for rank in range(1, len(WORDS) + 1)))
