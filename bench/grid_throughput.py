@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -22,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench import report
 from tests.stack import OWNER, ROOT, running
 
 MODEL = "smollm2-135m-instruct"
@@ -135,7 +134,6 @@ def main() -> None:
     held = {name: [turn["mean_in_flight"] for turn in found[name]] for name in ("grid", "requests")}
     pairs = [grid / plain for grid, plain in zip(rates["grid"], rates["requests"], strict=True)]
     result = {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, CPython {platform.python_version()}",
         **found,
         "ratio": round(statistics.median(rates["grid"]) / statistics.median(rates["requests"]), 3),
         "ratio_of_each_turn": [round(pair, 3) for pair in pairs],
@@ -143,10 +141,7 @@ def main() -> None:
         "promise": PROMISE,
         "kept": statistics.median(rates["grid"]) / statistics.median(rates["requests"]) >= PROMISE,
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    report(result, options.out)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -27,6 +25,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench import report
 from llmstudio.embedded import Postgres, Valkey, socket_dir
 from llmstudio.supervisor import web_command
 from tests.stack import free_port
@@ -187,7 +186,6 @@ def main() -> None:
                     times[name] += took
     median = {name: statistics.median(found) for name, found in rates.items()}
     result = {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, CPython {platform.python_version()}",
         "answer_bytes": len(body),
         "requests_per_second": {name: round(rate) for name, rate in median.items()},
         "p95_ms": {name: round(1000 * statistics.quantiles(took, n=20)[18], 1) for name, took in times.items()},
@@ -197,10 +195,7 @@ def main() -> None:
         "promise": {"by_label": 300, "etag_hit": 1000},
         "kept": median["by_label"] >= 300 and median["etag_hit"] >= 1000,
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    report(result, options.out)
 
 
 if __name__ == "__main__":

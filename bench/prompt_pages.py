@@ -14,7 +14,6 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import random
 import re
 import statistics
@@ -28,10 +27,11 @@ from typing import Any
 
 import httpx
 
+from bench import report
 from tests.stack import OWNER, PASSWORD, ROOT, Stack, free_port, running
 
 PROMISE_MS = 100
-SYLLABLES = "an be cor da el fi gor ha im jo ka lum mi nor op pre qui ra sol ter un vo wen xi za".split()
+SYLLABLES = "an be cor da el fi gor ha im jo ka lum mi nor op pre qui ra sol ter un vo wen xi za".split()  # noqa: SIM905 - read as a line
 # 3,000 words that are used as words are: the n-th most common one 1/n as often as the first.
 WORDS = random.Random(1).sample([a + b + c for a in SYLLABLES for b in SYLLABLES for c in SYLLABLES], 3000)
 SHARES = list(itertools.accumulate(1 / rank for rank in range(1, len(WORDS) + 1)))
@@ -234,17 +234,13 @@ def main() -> None:
         )  # fmt: skip
         team, keys = json.loads(filled.stdout.splitlines()[-1])
         result = {
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}, CPython {platform.python_version()}",
             "prompts": options.prompts,
             "versions": options.prompts * options.versions,
             "filled_in_seconds": round(time.monotonic() - began, 1),
             "requests_of_each": options.requests,
             **measure(stack, team, keys, options.requests, options.versions),
         }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    report(result, options.out)
 
 
 if __name__ == "__main__":
