@@ -112,7 +112,22 @@ def api_key(team: Team, alice: User, issue_key: Callable[[Team, User], str]) -> 
     return issue_key(team, alice)
 
 
+# The longest first, so that the processes of `pytest -n 2` end together.
+FOLDERS = ["browser", "faults", "ml", "ops", "security", "api", "workspace", "jobs"]
+
+
+def group(item: pytest.Item) -> str:
+    """Tests of one group run in one process, in turn: all that share the running studio, or the taught adapters, or a
+    file."""
+    if "studio" in item.fixturenames:
+        return "studio"
+    return "engines" if item.path.name.startswith("test_engine_") else "/".join(item.path.parts[-2:])
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The browser's tests come last: playwright keeps an event loop running in this thread from its first test to the
-    end of the run, and asyncio's tests cannot start one of their own inside it."""
-    items.sort(key=lambda item: "tests/browser" in item.path.as_posix())
+    places = {folder: place for place, folder in enumerate(FOLDERS)}
+    items.sort(key=lambda item: (group(item) != "studio", places.get(item.path.parent.name, len(FOLDERS))))

@@ -1,4 +1,8 @@
-"""pytest plugin: a real PostgreSQL and a real Valkey for the run, in a fresh data folder, before settings are read."""
+"""pytest plugin: a real PostgreSQL and a real Valkey for the run, in a fresh data folder, before settings are read.
+
+Every process of `pytest -n 2` has its own pair, and its share of the cores: threads that outnumber the cores and wait
+for each other by spinning make everybody slow.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,12 @@ for name in list(os.environ):  # what a developer has set for `make run` is not 
     if name in ("DATABASE_URL", "REDIS_URL", "PORT") or (name.startswith("STUDIO_") and name != "STUDIO_TEST_MODELS"):
         del os.environ[name]
 os.environ["STUDIO_HOME"] = str(HOME)
+
+BESIDE = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))  # processes that test at the same time
+THREADS = max(1, len(os.sched_getaffinity(0)) // BESIDE)
+if BESIDE > 1:
+    os.environ |= {"OMP_NUM_THREADS": str(THREADS), "OMP_WAIT_POLICY": "PASSIVE"}
+    os.environ |= {"STUDIO_INFER_THREADS": str(THREADS), "STUDIO_TRAIN_THREADS": str(THREADS)}
 
 
 @pytest.fixture(scope="session", autouse=True)

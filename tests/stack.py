@@ -5,6 +5,7 @@ One stack a session. It has its own data folder, database and port; tests talk t
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -21,6 +22,8 @@ from pathlib import Path
 
 import pytest
 
+from jobs.ml import base_model
+
 ROOT = Path(__file__).resolve().parent.parent
 OWNER = "alice@example.com"
 PASSWORD = "correct horse battery"
@@ -29,10 +32,15 @@ READY_SECONDS = 120  # a first start initialises a database; generous, because C
 
 def prepared_models() -> Path:
     """The folder with the prepared base model; made on first use, kept between runs."""
-    models = Path(os.environ.get("STUDIO_TEST_MODELS", ROOT / "var" / "models"))
+    models = Path(os.environ.get("STUDIO_TEST_MODELS") or ROOT / "var" / "models")
     base = models / "smollm2-135m-instruct"
-    if not (base / "studio.json").exists():
-        subprocess.run([sys.executable, "-m", "jobs.ml", "prepare", str(base)], cwd=ROOT, check=True)
+    models.mkdir(parents=True, exist_ok=True)
+    with (models / ".preparing").open("w") as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        try:
+            base_model.check(base)
+        except base_model.ModelMissing:
+            subprocess.run([sys.executable, "-m", "jobs.ml", "prepare", str(base)], cwd=ROOT, check=True)
     return models
 
 

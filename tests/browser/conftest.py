@@ -24,8 +24,10 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
+    """Closed with this folder's last test: until then playwright keeps an event loop running in this thread, and
+    asyncio's tests cannot start one of their own inside it."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find(), args=FLAGS)
         yield browser
@@ -46,7 +48,7 @@ def signed_in(chromium: Browser, studio: Stack, email: str, password: str, **opt
     return context
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def alice_context(chromium: Browser, studio: Stack) -> Iterator[BrowserContext]:
     context = signed_in(chromium, studio, OWNER, PASSWORD)
     yield context

