@@ -48,7 +48,8 @@ class Variable:
         name, kind = str(values.get("name", "")), values.get("type", "text")
         if kind not in get_args(Kind):
             raise PromptError("bad_value", f"{name} has the type {str(kind)[:40]!r}, which is none.", [name])
-        choices = tuple(dict.fromkeys(str(choice) for choice in values.get("choices") or ()))
+        listed = values.get("choices")
+        choices = tuple(dict.fromkeys(map(str, listed))) if isinstance(listed, list | tuple) else ()
         if kind == "choice" and not choices:
             raise PromptError("bad_value", f"{name} is a choice without anything to choose from.", [name])
         if len(choices) > MAX_CHOICES:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -561,3 +563,94 @@ def test_the_langfuse_client_reads_what_is_exported() -> None:
     assert [getattr(message, "role", "placeholder") for message in read.prompt] == [
         "system", "placeholder", "assistant", "user",
     ]  # fmt: skip
+
+
+VARIABLE = {"name": "tone", "type": "choice", "choices": ["warm"], "required": False, "default": "", "help": "How"}
+STUDIO = {
+    "variables": [VARIABLE], "schema": {"type": "object"}, "tags": ["a"], "labels": ["b"], "description": "d",
+    "note": "n", "placeholders": {"1": "history"}, "kind": "text", "version": 3,
+}  # fmt: skip
+INPUT = {"name": "tone", "type": "string", "enum": ["warm"], "default": "warm", "required": True, "sample": "x"}
+WHOLE: dict[str, Any] = {
+    "langfuse": [{
+        "name": "a", "type": "chat", "prompt": [{"role": "user", "content": "Hi {{tone}}"}, {"type": "placeholder", "name": "h"}],
+        "tags": ["a"], "labels": ["b"], "version": 2, "config": {"temperature": 1, "studio": STUDIO}, "commitMessage": "c",
+    }],
+    "openai": {
+        "id": "pmpt_1", "name": "a", "version": "1", "model": "m", "max_output_tokens": 3, "variables": {"tone": "warm"},
+        "instructions": "i", "messages": [{"role": "user", "content": [{"type": "input_text", "text": "Hi"}]}],
+        "response_format": {"json_schema": {"schema": {"type": "object"}}},
+    },
+    "promptfoo": {
+        "description": "d", "prompts": [{"label": "a", "raw": "Hi {{tone}}", "config": {"studio": STUDIO}}],
+        "providers": [{"id": "p", "config": {"temperature": 1}}],
+        "defaultTest": {"vars": {"tone": "warm"}, "options": {"transform": "x"}, "assert": [{"type": "python"}]},
+        "tests": [{"vars": {"tone": "warm"}, "assert": [{"type": "equals", "value": "x"}, {"type": "assert-set", "assert": []}]}],
+    },
+    "prompty": {
+        "name": "a", "description": "d", "tags": ["t"], "metadata": {"tags": ["t"], "studio": STUDIO},
+        "model": {"id": "m", "configuration": {"azure_deployment": "x"}, "options": {
+            "temperature": 1, "response_format": {"json_schema": {"schema": {"type": "object"}}},
+            "additionalProperties": {"a": 1}}},
+        "inputs": {"tone": INPUT, "history": [{"role": "user"}]},
+        "outputs": {"properties": {"a": {"kind": "array", "items": {"kind": "string"}, "enumValues": ["x"]}}},
+    },
+    "dotprompt": {
+        "name": "a", "variant": "v", "model": "m", "config": {"temperature": 1}, "metadata": {"studio": STUDIO},
+        "input": {"schema": {"tone?": "string, how", "mood(enum)": ["a"], "(*)": "any"}, "default": {"tone": "warm"}},
+        "output": {"format": "json", "schema": {"type": "object", "properties": {"a": INPUT}}},
+    },
+    "markdown": {"format": "llm-studio-prompt", "name": "a", **STUDIO, "config": {"temperature": 1}},
+}  # fmt: skip
+BODIES = {"prompty": "system:\nHi {{tone}}", "dotprompt": "Hi {{tone}}", "markdown": "## user <!-- message -->\n\nHi"}
+STRANGE: list[Any] = [5, -1.5, True, None, "x", "", "²", "9" * 5000, [], [5], [[]], {}, {"name": 5}, {"²": 5}, {"9" * 30: "x"}]
+
+
+def with_strange_parts(value: Any) -> Iterator[Any]:
+    """The value with one part after another replaced by what nobody expects there."""
+    yield from STRANGE
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        for other in with_strange_parts(value[key]):
+            copy = value.copy()
+            copy[key] = other
+            yield copy
+
+
+@pytest.mark.parametrize("format_", WHOLE)
+def test_whatever_stands_in_a_field_is_taken_or_refused_with_a_reason(format_: str) -> None:
+    for strange in with_strange_parts(WHOLE[format_]):
+        text = json.dumps(strange)
+        if format_ in BODIES:
+            text = f"---\n{text}\n---\n{BODIES[format_]}"
+        try:
+            items = detect.read(text, "", format_).reading.items
+        except Refused:
+            continue
+        assert all(isinstance(spec["name"], str) for item in items if isinstance(item, Draft) for spec in item.typed)
+
+
+@pytest.mark.parametrize(
+    ("format_", "text"),
+    [
+        ("dotprompt", "{{" * 12_000), ("dotprompt", "{{!--" * 12_000), ("promptfoo", "prompts: ['{{" + "|" * 20_000 + "']"),
+        ("prompty", "{{" + "|" * 20_000), ("prompty", " " * 20_000 + "x"), ("prompty", "{%for a in b%}" + " " * 20_000),
+        ("openai", "pmpt_a variables={" * 2000),
+    ],
+)  # fmt: skip
+def test_what_is_never_closed_costs_no_time(format_: str, text: str) -> None:
+    began = time.monotonic()
+    try:
+        detect.read(text, "", format_)
+    except Refused:
+        pass
+    assert time.monotonic() - began < 1
+
+
+def test_a_damaged_zip_is_refused() -> None:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.md", "hello " * 200)
+    data = bytearray(held.getvalue())
+    data[40:50] = b"\xff" * 10
+    with pytest.raises(Refused, match="cannot be read"):
+        detect.text_of(bytes(data), "a.zip")

@@ -23,7 +23,7 @@ from workspace.interchange.drafts import (
 )
 from workspace.prompts import _TAG, HISTORY
 
-TAG = re.compile(r"(?P<escape>\\?)\{\{(?P<three>\{?)(?P<said>.*?)\}?\}\}", re.S)
+TAG = re.compile(r"(?P<escape>\\?)\{\{(?P<three>\{?)(?P<said>(?:(?!\{\{).)*?)\}?\}\}", re.S)
 MARK = re.compile(r"""\{\{\s*(?:role\s+["'](?P<role>\w+)["']|(?P<history>history))\s*\}\}""")
 PARTIAL = re.compile(r">\s*[A-Za-z0-9_./-]+$")
 HOLDS = ("kind", "description", "tags", "labels", "variables", "config", "schema", "note", "number")
@@ -82,7 +82,7 @@ def _messages(made: Draft, body: str) -> list[dict[str, str]]:
     body = body.replace("\r\n", "\n")
     for refused in _refused(body):
         raise Refused(refused)
-    body = re.sub(r"\{\{!(?:--.*?--|[^{}]*?)\}\}\n?", "", body, flags=re.S)
+    body = re.sub(r"\{\{!(?:--(?:(?!\{\{!).)*?--|[^{}]*)\}\}\n?", "", body, flags=re.S)
     if made.kind == TEXT:
         return [{"role": "user", "content": body.strip("\n")}]
     messages: list[dict[str, str]] = []

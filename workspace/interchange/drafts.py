@@ -132,7 +132,9 @@ def strings(value: Any) -> list[str]:
 
 
 def specs(value: Any) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    """A list's descriptions of variables; what has no name describes none."""
+    listed = value if isinstance(value, list) else ()
+    return [one for one in listed if isinstance(one, dict) and isinstance(one.get("name"), str)]
 
 
 def whole(value: Any) -> int:

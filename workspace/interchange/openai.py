@@ -10,13 +10,14 @@ import re
 from typing import Any
 
 from workspace.interchange.bounded import load_json
-from workspace.interchange.drafts import Draft, Reading, Refused, each, messages_of
+from workspace.interchange.drafts import MOST, Draft, Reading, Refused, each, mapping, messages_of
 from workspace.variables import Variable
 
 ID = re.compile(r"\bpmpt_[A-Za-z0-9_-]{1,90}")
 VERSION = re.compile(r"""["']?version["']?\s*[:=]\s*["']?(\d{1,6})""")
 VARIABLES = re.compile(r"""["']?variables["']?\s*[:=]\s*\{(.{0,4000}?)\}""", re.S)
 KEYS = re.compile(r"""["']?([A-Za-z_][\w.-]*)["']?\s*:\s*["'\w{\[]""")
+CALL = 20_000  # characters behind an id that may belong to its call
 PARAMETERS = ("model", "temperature", "top_p", "max_output_tokens", "seed", "stop")
 
 
@@ -47,9 +48,12 @@ def _code(text: str) -> Reading:
     found = list(ID.finditer(text))
     if not found:
         raise Refused("No id of the form pmpt_… is in it.")
+    if len(found) > MOST:
+        raise Refused(f"It names ids of the form pmpt_… {len(found):,} times; at most {MOST:,} are taken in at once.")
     entries = []
     for at, one in enumerate(found):
-        around = text[one.start() : found[at + 1].start() if at + 1 < len(found) else len(text)]
+        end = found[at + 1].start() if at + 1 < len(found) else len(text)
+        around = text[one.start() : min(end, one.start() + CALL)]
         version, variables = VERSION.search(around), VARIABLES.search(around)
         names = KEYS.findall(variables[1]) if variables else []
         raw = {"id": one[0], "version": version[1] if version else "", "variables": dict.fromkeys(names, "")}
@@ -68,11 +72,11 @@ def draft(where: str, raw: Any) -> Draft:
     said = raw.get("messages", raw.get("input"))
     if isinstance(said, str):
         said = [{"role": "user", "content": said}]
-    said = (
-        [{"role": one.get("role"), "content": one.get("content")} for one in said if isinstance(one, dict)]
-        if said
-        else []
-    )
+    said = [
+        {"role": one.get("role"), "content": one.get("content")}
+        for one in (said if isinstance(said, list) else ())
+        if isinstance(one, dict)
+    ]
     if isinstance(raw.get("instructions"), str) and raw["instructions"].strip():
         said.insert(0, {"role": "system", "content": raw["instructions"]})
     made.messages = messages_of(said)
@@ -84,7 +88,7 @@ def draft(where: str, raw: Any) -> Draft:
     made.variables = [Variable(name).to_dict() for name in names]
     _take_schema(made, raw)
     version = str(raw.get("version") or "")
-    if version.isdigit():
+    if version.isdecimal() and len(version) < 10:
         made.number = int(version)
         made.notes.append(
             f"Calls that ask for version {version} by its number mean OpenAI's; here numbers begin at 1. Leave the version "
@@ -99,5 +103,5 @@ def _take_schema(made: Draft, raw: dict[str, Any]) -> None:
     text = raw.get("text")
     answer = text.get("format") if isinstance(text, dict) else raw.get("response_format")
     if isinstance(answer, dict):
-        schema = answer.get("schema") or (answer.get("json_schema") or {}).get("schema")
+        schema = answer.get("schema") or mapping(answer.get("json_schema")).get("schema")
         made.schema = schema if isinstance(schema, dict) else None

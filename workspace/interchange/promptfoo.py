@@ -20,6 +20,7 @@ from workspace.interchange.drafts import (
     inlined,
     leaf,
     left_out,
+    mapping,
     messages_of,
     specs,
     strings,
@@ -30,7 +31,7 @@ from workspace.variables import Variable
 CODE = ("javascript", "python", "ruby", "webhook")  # assertions, also as not-javascript
 ELSEWHERE = re.compile(r"^(file|exec|langfuse|portkey|helicone|https?|huggingface|python|javascript|ruby):", re.I)
 SCRIPT = re.compile(r"^\S+\.(js|cjs|mjs|ts|py|sh|bash|rb|pl|txt|md|json|ya?ml|csv|j2|jsonl)(:\w+)?$", re.I)
-NUNJUCKS = re.compile(r"\{%.{0,60}?%\}|\{#.{0,60}?#\}|\{\{[^{}]*[|(\[][^{}]*\}\}", re.S)
+NUNJUCKS = re.compile(r"\{%.{0,60}?%\}|\{#.{0,60}?#\}|\{\{[^{}|(\[]*[|(\[][^{}]*\}\}", re.S)
 UNUSED = (
     "providers",
     "scenarios",
@@ -104,7 +105,7 @@ def draft(where: str, one: Any) -> Draft:
 def _put_placeholders(made: Draft, places: Any) -> None:
     """promptfoo knows none, so an export leaves them out and says where they were."""
     for at, name in places.items() if isinstance(places, dict) else ():
-        if str(at).isdigit():
+        if str(at).isdecimal() and len(str(at)) < 4:
             made.messages.insert(int(at), {"type": "placeholder", "name": str(name)})
 
 
@@ -199,7 +200,8 @@ def _vars(raw: Any) -> dict[str, str] | None:
 
 
 def _expected(test: dict[str, Any]) -> dict[str, str]:
-    for one in test.get("assert") or ():
+    asserts = test.get("assert")
+    for one in asserts if isinstance(asserts, list) else ():
         if isinstance(one, dict) and one.get("type") == "equals" and isinstance(one.get("value"), str):
             return {"expected": one["value"]}
     return {}
@@ -224,7 +226,7 @@ def _assertions(where: str, test: dict[str, Any]) -> Iterator[str]:
             yield f"{at}: {kind} with a transform is code and was refused."
         elif kind != "equals":
             yield f"{at}: {kind} was not taken in; only equals is kept, as the expected answer."
-    if "transform" in (test.get("options") or {}):
+    if "transform" in mapping(test.get("options")):
         yield f"{where}.options.transform is code and was refused."
 
 

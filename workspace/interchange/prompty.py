@@ -28,12 +28,12 @@ from workspace.interchange.drafts import (
 )
 
 ROLE = re.compile(
-    r"^[ \t]*#?[ \t]*(system|user|assistant|developer|function|tool)(?:\[[^\]\n]*\])?[ \t]*:[ \t]*$", re.I | re.M
+    r"^[ \t]*(?:#[ \t]*)?(system|user|assistant|developer|function|tool)(?:\[[^\]\n]*\])?[ \t]*:[ \t]*$", re.I | re.M
 )
 LOOP = re.compile(
-    r"\{%-?\s*for\s+(\w+)\s+in\s+(\w+)\s*-?%\}\s*#?\s*\{\{\s*\1\.role\s*\}\}\s*:\s*\{\{\s*\1\.content\s*\}\}\s*\{%-?\s*endfor\s*-?%\}"
+    r"\{%-?\s*for\s+(\w+)\s+in\s+(\w+)\s*-?%\}\s*(?:#\s*)?\{\{\s*\1\.role\s*\}\}\s*:\s*\{\{\s*\1\.content\s*\}\}\s*\{%-?\s*endfor\s*-?%\}"
 )
-CODE = re.compile(r"\{%.{0,60}?%\}|\{#.{0,60}?#\}|\{\{\s*[#^/&>!{][^{}]{0,60}\}\}|\{\{[^{}]*[|(\[][^{}]*\}\}", re.S)
+CODE = re.compile(r"\{%.{0,60}?%\}|\{#.{0,60}?#\}|\{\{\s*[#^/&>!{][^{}]{0,60}\}\}|\{\{[^{}|(\[]*[|(\[][^{}]*\}\}", re.S)
 PARAMETERS = {
     "maxOutputTokens": "max_tokens",
     "max_output_tokens": "max_tokens",

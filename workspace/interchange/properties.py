@@ -42,7 +42,7 @@ def variable(name: str, prop: Mapping[str, Any], *, required: bool = True, defau
     kind = prop.get("type", prop.get("kind", "string" if "enum" in prop else "any"))
     if isinstance(kind, list):  # ["string", "null"]
         kind = next((one for one in kind if one != "null"), "any")
-    choices = prop.get("enum") or prop.get("enumValues") or ()
+    choices = next((given for name in ("enum", "enumValues") if isinstance(given := prop.get(name), list)), ())
     type_ = "choice" if choices else TYPES.get(str(kind).lower(), "text")
     if type_ == "text":
         type_ = {"date": "date", "long-text": "long"}.get(str(prop.get("format", "")), type_)

@@ -98,7 +98,7 @@ def choices(request: StudioRequest, count: int) -> dict[int, Choice]:
 def refused_count(request: StudioRequest) -> int:
     """How many the person saw that cannot be kept: agreeing to one is not agreeing to two."""
     said = request.POST.get("problems", "")
-    return int(said) if said.isdigit() else 0
+    return int(said) if said.isdecimal() and len(said) < 9 else 0
 
 
 def names(request: StudioRequest) -> list[str]:
@@ -149,7 +149,7 @@ def prompt_export(request: StudioRequest) -> HttpResponse:
 
 
 def one_version(request: StudioRequest, prompt: str, number: str) -> PromptVersion:
-    if not number.isdigit() or len(number) > 9:
+    if not number.isdecimal() or len(number) > 9:
         raise Http404
     rows = PromptVersion.objects.select_related("prompt__team", "examples__set").prefetch_related("labels")
     return get_object_or_404(rows, prompt__team=request.team, prompt__in=uuids([prompt]), number=int(number))
