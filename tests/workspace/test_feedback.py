@@ -73,6 +73,16 @@ def test_reasons_and_a_note_are_kept_and_leave_the_thumb_as_it_was(as_bob, as_al
     assert Feedback.objects.get().reasons == [], "all boxes can be cleared"
 
 
+def test_reasons_fit_the_thumb_and_leave_with_it(as_bob, team, reply):
+    page = as_bob.post(door(team, reply), {"thumb": "1"}, headers={"X-Fragment": "1"}).content.decode()
+    assert "To the point" in page and "Made something up" not in page
+    as_bob.post(door(team, reply), {"reasons": ["concise"]})
+    assert Feedback.objects.get().reasons == ["concise"]
+    page = as_bob.post(door(team, reply), {"thumb": "-1"}, headers={"X-Fragment": "1"}).content.decode()
+    assert "Made something up" in page and "To the point" not in page
+    assert Feedback.objects.get().reasons == []
+
+
 def test_a_correction_stands_beside_the_original_with_its_author_and_the_words_that_changed(
     as_bob, as_alice, team, reply
 ):

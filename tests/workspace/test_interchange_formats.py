@@ -603,7 +603,23 @@ WHOLE: dict[str, Any] = {
     "markdown": {"format": "llm-studio-prompt", "name": "a", **STUDIO, "config": {"temperature": 1}},
 }  # fmt: skip
 BODIES = {"prompty": "system:\nHi {{tone}}", "dotprompt": "Hi {{tone}}", "markdown": "## user <!-- message -->\n\nHi"}
-STRANGE: list[Any] = [5, -1.5, True, None, "x", "", "²", "9" * 5000, [], [5], [[]], {}, {"name": 5}, {"²": 5}, {"9" * 30: "x"}]
+STRANGE: list[Any] = [
+    5,
+    -1.5,
+    True,
+    None,
+    "x",
+    "",
+    "²",
+    "9" * 5000,
+    [],
+    [5],
+    [[]],
+    {},
+    {"name": 5},
+    {"²": 5},
+    {"9" * 30: "x"},
+]
 
 
 def with_strange_parts(value: Any) -> Iterator[Any]:

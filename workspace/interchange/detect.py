@@ -135,7 +135,15 @@ def _unzipped(data: bytes) -> str:
                 parts.append(f"===== FILE {entry.filename} =====\n{content.decode('utf-8-sig')}\n")
     except UnicodeDecodeError:
         raise Refused("The zip holds a file that is not UTF-8 text.") from None
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+    ) as error:
         raise Refused(f"The zip cannot be read: {error}.") from None
     if not parts:
         raise Refused("The zip holds no file.")

@@ -19,7 +19,8 @@ from jobs import notices
 from jobs.models import Generation
 from workspace.models.people import User
 
-REASONS = {
+PRAISE = {"correct": "Correct", "followed": "Followed the instructions", "clear": "Well put", "concise": "To the point"}
+COMPLAINTS = {
     "wrong": "Not correct",
     "instructions": "Ignored the instructions",
     "incomplete": "Incomplete",
@@ -29,6 +30,7 @@ REASONS = {
     "made_up": "Made something up",
     "unsafe": "Harmful",
 }
+REASONS = PRAISE | COMPLAINTS
 MAX_NOTE = 2_000
 MAX_CORRECTION = 100_000
 
@@ -83,6 +85,8 @@ class Feedback(models.Model):
             row, _ = cls.objects.get_or_create(generation=generation, user=user)
             for name, value in checked.items():
                 setattr(row, name, value)
+            fitting = fitting_reasons(row.thumb)
+            row.reasons = [reason for reason in row.reasons if reason in fitting]
             if row.thumb is None and not (row.reasons or row.note or row.correction):
                 row.delete()
             else:
@@ -90,6 +94,11 @@ class Feedback(models.Model):
                 if not row.correction:
                     row.stands_in.update(stand_in=None)
             notices.changed(generation.team_id, "generation", generation.pk, generation.sequence_number)
+
+
+def fitting_reasons(thumb: int | None) -> dict[str, str]:
+    """The reasons that go with a thumb: praise with one up, complaints with one down, all without one."""
+    return REASONS if thumb is None else PRAISE if thumb == 1 else COMPLAINTS
 
 
 def checked_opinion(generation: Generation, opinion: dict[str, Any]) -> dict[str, Any]:
@@ -142,6 +151,6 @@ class Opinions:
 
     @property
     def my_reasons(self) -> list[tuple[str, str, bool]]:
-        """Each reason's key and words, and whether the reader has given it."""
-        given = self.mine.reasons if self.mine else []
-        return [(key, words, key in given) for key, words in REASONS.items()]
+        """Each reason that fits the reader's thumb: its key, its words, and whether the reader has given it."""
+        given, thumb = (self.mine.reasons, self.mine.thumb) if self.mine else ([], None)
+        return [(key, words, key in given) for key, words in fitting_reasons(thumb).items()]
