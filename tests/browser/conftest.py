@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -55,13 +56,19 @@ def alice_context(chromium: Browser, studio: Stack) -> Iterator[BrowserContext]:
     context.close()
 
 
-@pytest.fixture
-def alice(alice_context: BrowserContext) -> Iterator[Page]:
-    """A tab of alice's. Any error in the page's console fails the test."""
-    page = alice_context.new_page()
+@contextmanager
+def tab(context: BrowserContext) -> Iterator[Page]:
+    """A tab of that person's. Any error in the page's console fails the test."""
+    page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     yield page
     page.close()
     assert not [p for p in problems if "ERR_INTERNET_DISCONNECTED" not in p], problems
+
+
+@pytest.fixture
+def alice(alice_context: BrowserContext) -> Iterator[Page]:
+    with tab(alice_context) as page:
+        yield page

@@ -106,7 +106,8 @@ def test_a_prompt_a_file_and_an_opinion(alice_context: BrowserContext, studio: S
     alice.get_by_role("textbox", name="Name", exact=True).fill("from/chat")
     alice.keyboard.press("Enter")
     alice.wait_for_url("**/prompts/**")
-    expect(alice.get_by_role("heading", name="from/chat")).to_be_visible()
+    expect(alice.locator("a[href$='?folder=from']")).to_be_visible()
+    expect(alice.get_by_role("heading", name="chat", level=1)).to_be_visible()
     alice.close()
 
 

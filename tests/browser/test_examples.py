@@ -46,7 +46,9 @@ def save(page: Page) -> None:
 
 
 def inputs(page: Page) -> list[str]:
-    texts = page.locator("#example-list .example-text:not(.example-output)").all_inner_texts()
+    texts = page.locator(
+        "#example-list .example-text:not(.example-output)"
+    ).all_text_contents()  # of rows out of sight, which are not drawn, as well
     return [text.removeprefix("Input:").strip() for text in texts]
 
 

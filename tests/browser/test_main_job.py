@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.conftest import signed_in, tab
 from tests.browser.test_pages import findings
+from tests.stack import PASSWORD, Stack
 
 ROWS = [
     {
@@ -25,17 +29,33 @@ ROWS = [
 TRAINING = 600_000  # milliseconds for a fine-tune of 9 steps, on two cores that others use too
 
 
-def test_the_main_job(alice: Page, tmp_path: Path) -> None:
-    team = open_home(alice)
-    chat_with_the_model(alice, team)
-    dataset = upload_rows(alice, team, tmp_path)
-    run = train_on(alice, team, dataset)
-    watch(alice, run)
-    chat_with_the_result(alice)
+MAKE_NINA = f"""
+from workspace.models import Team, User
+Team.found("Nina's", User.objects.create_user("nina@example.com", "{PASSWORD}", name="Nina"))
+"""
+
+
+@pytest.fixture
+def nina(chromium: Browser, studio: Stack) -> Iterator[Page]:
+    """New here: other tests know alice by her only team."""
+    studio.manage("shell", "-c", MAKE_NINA)
+    context = signed_in(chromium, studio, "nina@example.com", PASSWORD)
+    with tab(context) as page:
+        yield page
+    context.close()
+
+
+def test_the_main_job(nina: Page, tmp_path: Path) -> None:
+    team = open_home(nina)
+    chat_with_the_model(nina, team)
+    dataset = upload_rows(nina, team, tmp_path)
+    run = train_on(nina, team, dataset)
+    watch(nina, run)
+    chat_with_the_result(nina)
 
 
 def open_home(page: Page) -> str:
-    """A new team of alice's, as empty as a newcomer finds it."""
+    """A new team of nina's, as empty as a newcomer finds it."""
     page.goto("/")
     page.get_by_label("Switch team").click()
     page.get_by_role("button", name="New team").click()

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import signed_in
+from tests.browser.conftest import signed_in, tab
 from tests.browser.test_pages import findings, team_url, too_wide
-from tests.stack import PASSWORD, Stack
+from tests.stack import OWNER, PASSWORD, Stack
 
 MAKE_BOB = f"""
 from workspace.models import Membership, Role, Team, User
 bob = User.objects.create_user("bob.miller@example.com", {PASSWORD!r}, name="Bob Miller")
-Membership.objects.create(team=Team.objects.get(), user=bob, role=Role.EDITOR)
+Membership.objects.create(team=Team.objects.get(memberships__user__email="{OWNER}"), user=bob, role=Role.EDITOR)
 """
 
 
@@ -23,13 +23,9 @@ Membership.objects.create(team=Team.objects.get(), user=bob, role=Role.EDITOR)
 def bob(chromium: Browser, studio: Stack) -> Iterator[Page]:
     studio.manage("shell", "-c", MAKE_BOB)
     context = signed_in(chromium, studio, "bob.miller@example.com", PASSWORD)
-    page = context.new_page()
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    yield page
+    with tab(context) as page:
+        yield page
     context.close()
-    assert not problems, problems
 
 
 def test_a_mention_rings_is_answered_and_resolved(alice: Page, bob: Page) -> None:
