@@ -42,6 +42,11 @@ class Variable:
     choices: tuple[str, ...] = ()
     help: str = ""
 
+    @property
+    def kind(self) -> str:
+        """The type as people call it."""
+        return KINDS[self.type]
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Raises PromptError."""

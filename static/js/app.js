@@ -89,6 +89,9 @@ for (const dialog of document.querySelectorAll("dialog")) {
   });
 }
 
+// A narrow screen may not have room for all tabs: the one in use is the one to see.
+for (const tab of document.querySelectorAll(".tabs [aria-current]")) tab.parentElement.scrollLeft = tab.offsetLeft - 80;
+
 for (const shown of document.querySelectorAll("[data-toast]")) setTimeout(() => shown.remove(), 6000);
 
 // A dialog that comes as a fragment opens by itself, and goes when it is closed.

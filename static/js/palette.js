@@ -1,4 +1,5 @@
-// The command palette: every link in the rail, every named action on the page, filtered as one types.
+// The command palette: every link in the rail, every named action on the page, rooms that the rail has no place for; filtered
+// as one types.
 const dialog = document.getElementById("palette");
 let commands = [];
 let chosen = 0;
@@ -18,7 +19,8 @@ function collect() {
   for (const link of document.querySelectorAll("[data-go]")) {
     found.push({ name: link.dataset.go || link.textContent.trim(), run: () => (location.href = link.href) });
   }
-  return found;
+  const names = new Set();
+  return found.filter(({ name }) => !names.has(name) && names.add(name));
 }
 
 function matching(text) {

@@ -67,13 +67,17 @@ class EditorForm(forms.Form):
     extra = forms.CharField(
         label="Other settings",
         required=False,
-        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "placeholder": '{ "team": "support" }'}),
+        widget=forms.Textarea(
+            attrs={"rows": 3, "class": "mono", "spellcheck": "false", "placeholder": '{ "team": "support" }'}
+        ),
         help_text="A JSON object of your own. It is kept with the version and given out by the API.",
     )
     schema = forms.CharField(
         label="Answer schema",
         required=False,
-        widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "placeholder": '{ "type": "object", … }'}),
+        widget=forms.Textarea(
+            attrs={"rows": 6, "class": "mono", "spellcheck": "false", "placeholder": '{ "type": "object", … }'}
+        ),
         help_text="A JSON Schema. The answer must then be JSON that follows it; leave empty for plain text.",
     )
     examples = forms.ChoiceField(

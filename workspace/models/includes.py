@@ -72,7 +72,10 @@ def included(team: Team, messages: Sequence[Message], *, within: str = "") -> di
             version = found.find(version=number, label=None if number else include.which or None)
         except ObjectDoesNotExist:
             what = f"version {number}" if number else f"version labelled {include.which or PRODUCTION}"
-            raise PromptError("include", f"The included prompt {include.name} has no {what}.", [include.name]) from None
+            raise PromptError(
+                "include", f"The included prompt {include.name} has no {what}. Publish it, or write "
+                f"{{{{> {include.name}@latest}}}} to follow its newest version.", [include.name],
+            ) from None  # fmt: skip
         if found.kind != found.Kind.TEXT:
             raise PromptError("include", f"{include.name} is a chat prompt; only text prompts can be included.",
                               [include.name])  # fmt: skip

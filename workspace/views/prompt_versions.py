@@ -13,6 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from llmstudio.http import StudioRequest
 from workspace.comparing import compare
 from workspace.drafts import Draft, label_of
+from workspace.fewshot import HOWS
 from workspace.forms.prompts import DetailsForm
 from workspace.models import Membership, Prompt, PromptReview, PromptVersion, Role
 from workspace.prompts import PromptError
@@ -66,7 +67,9 @@ def version_page(
         "version": version,
         "rows": Draft.of(version).rows,
         "commented": [version],
-        "settings": [(label_of(name), fields[name]) for name in fields if ":" not in name and shown(fields, name)],
+        "settings": [
+            (label_of(name), said(fields, name)) for name in fields if ":" not in name and shown(fields, name)
+        ],
         "labels": prompt.labels_by_version().get(version.number, []),
         "waiting": waiting,
         "decides": bool(waiting and me.may(Role.EDITOR) and waiting.may_decide().filter(pk=request.user.pk).exists()),
@@ -80,7 +83,16 @@ def version_page(
 
 
 def shown(fields: dict[str, str], name: str) -> bool:
-    return bool(fields[name]) and name != "examples" and (not name.startswith("shots_") or bool(fields["examples"]))
+    """A seed without a draw and a budget that nothing is fitted to say nothing."""
+    how = fields["shots_how"]
+    if name.startswith("shots_"):
+        idle = {"shots_seed": how != "random", "shots_budget": how != "budget"}
+        return bool(fields["examples"]) and bool(fields[name]) and not idle.get(name)
+    return bool(fields[name]) and name != "examples"
+
+
+def said(fields: dict[str, str], name: str) -> str:
+    return HOWS.get(fields[name], fields[name]) if name == "shots_how" else fields[name]
 
 
 def prompt_diff(request: StudioRequest, prompt_id: UUID) -> HttpResponse:
