@@ -18,10 +18,11 @@ from functools import cache, lru_cache
 from typing import Any, NoReturn
 
 from jobs.ml.config import ConfigError, check_schema_size
+from jobs.ml.config import json_kept as json_kept
 
+OPENING = re.compile(r"```[a-zA-Z0-9]*")
 MAX_ANSWER = 1_000_000  # characters
 SECONDS = 0.5
-FENCE = re.compile(r"\s*```[a-zA-Z0-9]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
 CUT_OFF = "The answer was cut off at its longest ({tokens:,} tokens) before its JSON was complete. Allow more tokens, or ask for less."
 
 ONE = ("not", "if", "then", "else", "items", "contains", "additionalProperties", "propertyNames")
@@ -66,8 +67,8 @@ def schema_problem(schema: Any) -> str:
 def check(text: str, schema: Mapping[str, Any], *, cut_off_at: int = 0) -> Checked:
     """Read `text` as JSON by `schema`. `cut_off_at` is the number of tokens at which the answer was cut off, if it was.
     The schema is one that `check_schema` lets through."""
-    fenced = FENCE.fullmatch(text[: MAX_ANSWER + 1])
-    body = fenced.group(1) if fenced else text
+    body = unfenced(text)
+    fenced = body is not text
     if len(text) > MAX_ANSWER:
         return Checked(problem=f"The answer is longer than {MAX_ANSWER:,} characters, so it was not checked.")
     try:
@@ -75,10 +76,19 @@ def check(text: str, schema: Mapping[str, Any], *, cut_off_at: int = 0) -> Check
     except json.JSONDecodeError as error:
         if cut_off_at:
             return Checked(problem=CUT_OFF.format(tokens=cut_off_at))
-        return Checked(problem=_not_json(body, error), fenced=bool(fenced))
+        return Checked(problem=_not_json(body, error), fenced=fenced)
     except (ValueError, RecursionError):  # a number too large to read, or a nesting too deep
         return Checked(problem="The answer holds a number too large, or is nested too deep, to be read as JSON.")
-    return Checked(value, _against(value, schema), bool(fenced))
+    return Checked(value, _against(value, schema), fenced)
+
+
+def unfenced(text: str) -> str:
+    """What stands in the ``` block that `text` is, where it is one; else `text` itself."""
+    bare = text.strip()
+    opening, line_end, rest = bare.partition("\n")
+    if not line_end or not rest.endswith("```") or not OPENING.fullmatch(opening.rstrip(" \t\r")):
+        return text
+    return rest.removesuffix("```").rstrip(" \t").removesuffix("\n")
 
 
 def _no_constant(name: str) -> NoReturn:

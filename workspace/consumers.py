@@ -167,7 +167,7 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
             await action(frame)
         except Refused as refusal:
             await self.error(refusal.code, str(refusal), frame)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             await self.error("bad_frame", "This frame lacks something, or has it in the wrong form.", frame)
         except DatabaseError as error:
             log.warning("The database did not answer a socket: %s", error)

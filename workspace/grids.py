@@ -19,6 +19,7 @@ from workspace.prompts import NAME
 
 EXPECTED = "expected"  # the column that holds the answer one hopes for
 MOST_SHOWN = 10  # bad lines that are listed
+MAX_COLUMNS = 200
 MAX_FIELD = 500_000  # characters, as in workspace/variables.py
 
 T = TypeVar("T")
@@ -50,6 +51,8 @@ def read_table(text: str, known: Collection[str], *, most: int, keep_unused: boo
             ["There is nothing to read. Paste a header line with the variables' names, and a line for each input."]
         )
     lines = _lines(text)
+    if not lines:
+        raise BadTable(["Line 1 is to name the variables, and there are only empty fields."])
     header = _checked_header(lines[0][1])
     problems, rows = [], []
     for number, fields in lines[1:]:
@@ -113,6 +116,8 @@ def _checked_header(fields: list[str]) -> list[str]:
     header = [name.strip() for name in fields]
     if "" in header:
         raise BadTable([f"Line 1 is the header, and its column {header.index('') + 1} has no name."])
+    if len(header) > MAX_COLUMNS:
+        raise BadTable([f"Line 1 is the header, and it names {len(header):,} columns; at most {MAX_COLUMNS} are read."])
     if doubled := next((name for name in header if header.count(name) > 1), None):
         raise BadTable([f"Line 1 is the header, and it names {doubled} twice."])
     return header

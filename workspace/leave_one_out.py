@@ -52,12 +52,14 @@ class Plan:
         changes no question."""
         if self.version.examples is None:
             return []
-        question = self.version.question()
+        question, among = self.version.question(), self.version.examples.ordered()
         used: Counter[UUID] = Counter()
         by_id: dict[UUID, Example] = {}
         same_for_all = fewshot.Shots.from_dict(self.version.shots).how in ("fixed", "budget")
         for row in rows[:1] if same_for_all else rows:
-            for example in self.version.choose_examples(row.prompt, question=question, count=self.model.prompt_tokens):
+            for example in self.version.choose_examples(
+                row.prompt, question=question, count=self.model.prompt_tokens, among=among
+            ):
                 by_id[example.pk] = example
                 used[example.pk] += 1
         return [by_id[pk] for pk, _ in used.most_common()]

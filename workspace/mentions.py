@@ -55,7 +55,8 @@ def found(text: str, people: Iterable[User]) -> list[User]:
     by_name = callable_by(people)
     pattern = _calls(by_name)
     calls = pattern.findall(text) if pattern else []
-    return list(dict.fromkeys(by_name[call.lower()] for call in calls))
+    # A letter may match without being the same in small: the dotless ı, say, matches an i.
+    return list(dict.fromkeys(by_name[call.lower()] for call in calls if call.lower() in by_name))
 
 
 def as_html(text: str, mentioned: Iterable[User]) -> SafeString:

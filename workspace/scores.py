@@ -11,6 +11,8 @@ import string
 from collections import Counter
 from typing import Any
 
+from jobs.structured import unfenced
+
 METRICS: dict[str, str] = {
     "exact": "Exact match (the same text, but for space at its ends)",
     "f1": "Token F1 (shared words, as in SQuAD)",
@@ -20,7 +22,6 @@ METRICS: dict[str, str] = {
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
-_FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL | re.IGNORECASE)
 _ORDER, _BETA2 = 6, 4.0  # chrF2: character 1- to 6-grams, recall counts twice as much as precision
 MOST = 50_000  # characters that chrF compares; what follows does not change the score
 
@@ -78,8 +79,7 @@ def json_equal(answer: str, expected: str) -> float:
 
 
 def _json(text: str) -> Any:
-    fenced = _FENCED.fullmatch(text)
-    return json.loads(fenced[1] if fenced else text)
+    return json.loads(unfenced(text))
 
 
 def _same(a: Any, b: Any) -> bool:

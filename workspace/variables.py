@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal, Self, get_args
 
+from jobs.models.lifecycle import storable
 from jobs.numbers import parse_number
 from workspace.prompts import PromptError
 
@@ -85,10 +86,10 @@ class Variable:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         if len(text) > MAX_VALUE:
             raise self._wrong(f"has {len(text):,} characters; at most {MAX_VALUE:,} fit")
-        return str(getattr(self, f"_{self.type}")(value, text))
+        return storable(str(getattr(self, f"_{self.type}")(value, text)))
 
     def _text(self, value: Any, text: str) -> str:
-        return text.replace("\r\n", "\n").replace("\x00", "")
+        return text.replace("\r\n", "\n")
 
     _long = _text
 
@@ -125,7 +126,7 @@ class Variable:
         if isinstance(value, str):
             try:
                 items = json.loads(value) if value.lstrip().startswith("[") else value.splitlines()
-            except ValueError:
+            except (ValueError, RecursionError):
                 items = value.splitlines()
         if not isinstance(items, list):
             raise self._wrong("takes a list, one item a line")

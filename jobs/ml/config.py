@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -17,6 +18,7 @@ MAX_LEARNING_RATE = 1.0
 MAX_RANK = 256
 MAX_SCHEMA = 20_000  # characters of JSON
 MAX_SCHEMA_DEPTH = 32
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # in JSON; an escaped backslash before the u is another thing
 
 # "all" is every linear layer of a decoder block; attention alone loses even at matched parameters
 # ("LoRA Without Regret", Thinking Machines 2025).
@@ -39,6 +41,18 @@ def check(name: str, value: float, low: float, high: float) -> None:
         raise ConfigError(name, f"{name} must be between {low:g} and {high:g}, not {value!r}.")
 
 
+def json_kept(value: Any) -> str:
+    """The value as JSON that a database can keep; ValueError, whose text says what it holds that cannot be kept."""
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("something that JSON cannot carry, such as NaN or half a character") from None
+    if NUL.search(text):
+        raise ValueError("the character U+0000, which cannot be kept")
+    return text
+
+
 def check_schema_size(schema: Any) -> None:
     """Is `schema` an object that JSON can carry, of a size to work with? What it says is not looked at
     (jobs/structured.py does that)."""
@@ -53,10 +67,9 @@ def check_schema_size(schema: Any) -> None:
     if level:
         raise ConfigError("json_schema", f"json_schema is nested deeper than {MAX_SCHEMA_DEPTH} levels, or too large.")
     try:
-        text = json.dumps(schema, allow_nan=False, ensure_ascii=False)
-        text.encode()
-    except (TypeError, ValueError):
-        raise ConfigError("json_schema", "json_schema holds something that JSON cannot carry.") from None
+        text = json_kept(schema)
+    except ValueError as error:
+        raise ConfigError("json_schema", f"json_schema holds {error}.") from None
     if len(text) > MAX_SCHEMA:
         raise ConfigError("json_schema", f"json_schema may have at most {MAX_SCHEMA:,} characters of JSON.")
 

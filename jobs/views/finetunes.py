@@ -112,7 +112,7 @@ def _first_values(request: StudioRequest) -> dict[str, Any]:
     bases = LanguageModel.objects.for_team(request.team).trainable()
     base = (
         bases.filter(pk=asked["base"]).first()
-        if asked.get("base", "").isdigit()
+        if asked.get("base", "").isdecimal() and len(asked["base"]) < 10
         else values.get("base") or bases.first()
     )
     dataset = _one(Dataset.objects.for_team(request.team), asked.get("dataset", "")) or values.get("dataset")

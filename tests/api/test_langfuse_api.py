@@ -325,3 +325,11 @@ def test_fetching_has_a_limit_of_its_own(ask: Callable[..., Any], settings: Any)
 @pytest.mark.parametrize("path", ["ingestion", "otel/v1/traces", "v2/nothing", "health"])
 def test_what_is_not_prompts_is_a_404_that_clients_survive(ask: Callable[..., Any], path: str) -> None:
     assert refused(ask("bob", "post", f"/api/public/{path}", {}))[:2] == (404, "LangfuseNotFoundError")
+
+
+def test_deleting_takes_every_role_that_its_labels_take(ask: Callable[..., Any], team: Team) -> None:
+    create(ask, labels=["production"])
+    ProtectedLabel.objects.create(team=team, name="production", role=Role.ADMIN)
+    status, _, message = refused(ask("bob", "delete", f"{PROMPTS}/greet"))
+    assert (status, message) == (403, "greet carries the label production, which takes a higher role than yours here.")
+    assert ask("alice", "delete", f"{PROMPTS}/greet").status_code == 204

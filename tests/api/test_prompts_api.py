@@ -60,6 +60,17 @@ class TestWriting:
         assert "it takes text" in error_of(answer)["message"]
 
     @pytest.mark.parametrize(
+        "strange", ['"a\\u0000b"', '"\\ud800"', '{"\\ud800": 1}', '{"\\u0000": 1}', "Infinity", "NaN", "1e999"]
+    )
+    @pytest.mark.parametrize("field", ["config", "schema"])
+    def test_what_no_database_keeps_is_refused(self, field: str, strange: str, keys: dict[str, str]) -> None:
+        body = json.dumps({"name": "a", "text": "Hi", field: {"title": "STRANGE"}}).replace('"STRANGE"', strange)
+        for path, sent in (("/api/prompts", body), ("/api/public/v2/prompts", body.replace('"text"', '"prompt"'))):
+            headers = {"Authorization": f"Bearer {keys['bob']}"}
+            answer = Client(headers=headers).post(path, sent, content_type="application/json")
+            assert answer.status_code == 400, answer.content
+
+    @pytest.mark.parametrize(
         ("fields", "param"),
         [
             ({"name": ""}, "name"),

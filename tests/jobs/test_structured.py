@@ -218,3 +218,10 @@ class TestRepair:
         with pytest.raises(ConfigError, match="not inside the schema"):
             ask(params={"json_schema": {"$ref": "https://example.com/s"}})
         assert not Generation.objects.exists()
+
+
+def test_a_block_that_is_never_closed_costs_no_time() -> None:
+    began = time.monotonic()
+    for text in ("```json\n" + " " * 40_000 + "x", "```\n" + "\n" * 40_000 + "x", "```\n" + "``` " * 10_000 + "x"):
+        assert structured.check(text, {"type": "object"}).problem
+    assert time.monotonic() - began < 1

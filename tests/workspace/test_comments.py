@@ -78,6 +78,12 @@ def told(user: User) -> list[tuple[str, str]]:
     return [(note.reason, note.text) for note in Notification.objects.filter(user=user).order_by("pk")]
 
 
+def test_a_letter_that_only_resembles_a_name_mentions_nobody(row, team, alice, as_bob) -> None:
+    answer = say(as_bob, team, "row", row, "See @al\u0131ce, @alice")
+    assert answer.status_code == 200
+    assert list(Comment.objects.get().mentioned.all()) == [alice]
+
+
 class TestWhereTheyHang:
     @pytest.mark.parametrize("kind", Comment.Kind.values)
     def test_on_every_kind_of_object(self, kind, version, said, cell, row, example, team, as_bob, as_alice) -> None:

@@ -85,6 +85,16 @@ def test_what_is_wrong_is_said(text, says):
     assert says in problems(text)[0]
 
 
+@pytest.mark.parametrize("text", [",", '""', ";;\n;;"])
+def test_empty_fields_alone_are_no_table(text):
+    assert problems(text) == ["Line 1 is to name the variables, and there are only empty fields."]
+
+
+def test_a_header_has_two_hundred_columns_at_most():
+    [problem] = problems(",".join(f"a{number}" for number in range(201)) + "\n")
+    assert "201 columns; at most 200" in problem
+
+
 def test_a_name_that_cannot_be_a_variable_is_refused():
     assert "cannot be a variable" in problems("first name\nx", known=[])[0]
 

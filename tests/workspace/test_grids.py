@@ -116,6 +116,25 @@ def test_too_many_cells_are_refused_and_nothing_is_queued(grid, alice, base, pro
     assert not Generation.objects.exists()
 
 
+def test_what_is_missing_is_asked_once_however_often_one_presses(grid, alice):
+    first, second = Grid.objects.get(pk=grid.pk), Grid.objects.get(pk=grid.pk)
+    first.run_missing(alice)
+    with pytest.raises(GridRefused, match="Every cell has its answer"):
+        second.run_missing(alice)
+    assert grid.cells().count() == 4
+
+
+def test_what_was_removed_meanwhile_is_said(grid, alice):
+    column, row = grid.columns.first(), grid.inputs.first()
+    grid.remove_column(column)
+    grid.remove_inputs(grid.inputs.filter(pk=row.pk))
+    with pytest.raises(GridRefused, match="removed meanwhile"):
+        grid.move_column(column, 1)
+    with pytest.raises(GridRefused, match="at least one column and one input"):
+        grid.start_run(alice, inputs=[row])
+    assert grid.add_column(after=column, model=column.model).position == 1
+
+
 def test_an_empty_grid_says_what_it_lacks(team, alice):
     with pytest.raises(GridRefused, match="at least one column and one input"):
         Grid.objects.create(team=team, author=alice, name="Empty").start_run(alice)

@@ -165,6 +165,14 @@ def test_what_cannot_be_compared_is_refused_in_words(as_bob, prompt, alice, base
     assert not Grid.objects.exists()
 
 
+def test_more_cells_than_one_run_takes_are_refused_in_words(as_bob, version, base, test_rows, example_set, monkeypatch):
+    monkeypatch.setattr("workspace.models.grids.MAX_CELLS", 3)
+    answer = as_bob.post(f"{example_set.get_absolute_url()}leave-one-out/", sent(version, base, test_rows))
+    assert answer.status_code == 422
+    assert "at most 3 go into one run" in answer.content.decode()
+    assert not Grid.objects.exists()
+
+
 def test_an_ordinary_grid_and_another_teams_are_not_found(
     as_bob, as_charlie, team, alice, version, base, test_rows, example_set
 ):

@@ -10,6 +10,7 @@ from django.test import Client
 from tests.conftest import browser, joined
 from tests.workspace.test_prompt_pages import page, said
 from workspace.models import (
+    LabelRefused,
     Membership,
     Notification,
     Prompt,
@@ -22,6 +23,7 @@ from workspace.models import (
     Team,
     User,
 )
+from workspace.models import labels as labels_of_prompts
 
 
 @pytest.fixture
@@ -100,7 +102,14 @@ class TestLabels:
         ProtectedLabel.objects.create(team=team, name="production", role=Role.ADMIN)
         as_alice.post(f"{prompt.get_absolute_url()}labels/", {"name": "production", "number": "1"})
         told = as_bob.post(f"{prompt.get_absolute_url()}archive/", follow=True)
-        assert "Not archived. The label production is protected" in said(told)
+        assert "Not archived. " in said(told)
+        library = f"/t/{team.slug}/prompts/"
+        told = as_bob.post(f"{library}act/", {"act": "archive", "prompt": str(prompt.pk)}, follow=True)
+        for answer in (told, as_bob.get(library)):
+            assert prompt.name in page(answer)
+        assert "carries the label production, which takes a higher role" in page(told)
+        prompt.refresh_from_db()
+        assert not prompt.archived_at
         as_alice.post(f"{prompt.get_absolute_url()}archive/")
         prompt.refresh_from_db()
         assert prompt.archived_at
@@ -234,6 +243,27 @@ class TestPublish:
         as_bob.post(f"{prompt.get_absolute_url()}labels/", {"name": "production", "off": "1"})
         PromptReview.ask(prompt.newest, by=her).decide(by=me, approve=False, note="I was wrong.")
         assert "has approved it" in said(self.publish(as_bob, prompt.newest))
+
+    def test_a_no_that_comes_while_it_is_published_counts(
+        self, prompt: Prompt, asked: PromptReview, careful: None, alice: User, bob: User, team: Team,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        me, her = (Membership.objects.get(team=team, user=user) for user in (bob, alice))
+        asked.decide(by=me, approve=True)
+        second, held = PromptReview.ask(prompt.newest, by=her), labels_of_prompts.held
+
+        def held_after_the_other(prompt: Prompt) -> None:
+            second.decide(by=me, approve=False, note="I was wrong.")
+            held(prompt)
+
+        monkeypatch.setattr(labels_of_prompts, "held", held_after_the_other)
+        with pytest.raises(LabelRefused, match="once someone else has approved it"):
+            PromptLabel.move(prompt.newest, "production", by=me)
+
+    def test_an_archived_prompt_is_not_published(self, prompt: Prompt, alice: User, team: Team) -> None:
+        prompt.archive(alice)
+        with pytest.raises(LabelRefused, match="archived"):
+            PromptLabel.move(prompt.newest, "production", by=team.memberships.get(user=alice))
 
     def test_a_restored_version_is_reviewed_anew(
         self, as_bob: Client, prompt: Prompt, asked: PromptReview, careful: None, bob: User, team: Team

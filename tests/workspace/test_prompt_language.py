@@ -158,3 +158,21 @@ def test_an_example_is_asked_in_the_prompts_own_words() -> None:
     assert pair(Shot("cat", "chat"), "Translate {{word}}!")[0]["content"] == "Translate cat!"
     assert pair(Shot("", "chat", word="cat", to="French"), "{{word}} in {{to}}")[0]["content"] == "cat in French"
     assert pair(Shot("cat", "chat"), "{{a}} {{b}}")[0]["content"] == "cat"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("list", ["a\x00", "\ud800b"]), ("json", {"a": "\ud800"}), ("text", "a\x00\ud800")]
+)
+def test_a_value_holds_only_what_can_be_stored(kind: str, value: object) -> None:
+    text = Variable("x", kind).parse(value)  # type: ignore[arg-type]
+    assert "\x00" not in text
+    assert text.encode()
+
+
+def test_a_list_that_looks_like_deep_json_is_text() -> None:
+    assert Variable("x", "list").parse("[" * 100_000) == "- " + "[" * 100_000
+
+
+def test_choices_that_are_no_list_are_none() -> None:
+    with pytest.raises(PromptError, match="without anything to choose"):
+        Variable.from_dict({"name": "x", "type": "choice", "choices": 5})

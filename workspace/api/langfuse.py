@@ -22,7 +22,7 @@ from workspace import prompts
 from workspace.api import metas
 from workspace.api.lookup import BIGGEST, Fetched, answer, find, find_prompt, seen
 from workspace.models import LabelRefused, Prompt, PromptLabel, PromptVersion
-from workspace.models.labels import LABEL
+from workspace.models.labels import LABEL, check_archivable
 from workspace.prompts import LATEST, MAX_NOTE, PRODUCTION, Include, Message, PromptError
 
 router = Router()
@@ -145,6 +145,10 @@ def delete_prompt(request: StudioRequest, name: str, query: Query[Wanted]) -> Ht
     prompt = find_prompt(request.team, name)
     if prompt is None:
         raise Refused(404, "Prompt not found", code="not_found")
+    try:
+        check_archivable([prompt], request.membership)
+    except LabelRefused as error:
+        raise Refused(403, str(error)) from None
     prompt.archive(request.user)
     return HttpResponse(status=204)
 

@@ -12,6 +12,7 @@ from ninja import Query, Router
 
 from jobs.models import Generation
 from jobs.openai.replies import Line, Replies, continued
+from jobs.structured import unfenced
 from llmstudio.http import StudioRequest
 from llmstudio.openai_errors import Refused
 from workspace.api import prompts
@@ -116,10 +117,7 @@ async def _result(asked: Asked, replies: Replies) -> dict[str, Any]:
 
 def _parsed(text: str) -> Any:
     """The answer as JSON; models like to put it between fences."""
-    bare = text.strip()
-    if bare.startswith("```"):
-        bare = bare.partition("\n")[2].removesuffix("```")
     try:
-        return json.loads(bare)
+        return json.loads(unfenced(text))
     except ValueError:
         return None

@@ -192,8 +192,8 @@ def read_json(text: str) -> dict[str, Any]:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValidationError(f"This is not JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from None
-    except RecursionError:
-        raise ValidationError("This is nested too deeply.") from None
+    except (ValueError, RecursionError):
+        raise ValidationError("This is nested too deeply, or holds a number too large.") from None
     if not isinstance(value, dict):
         raise ValidationError("This takes a JSON object, in braces.")
     return value

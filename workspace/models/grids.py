@@ -127,11 +127,11 @@ class Grid(models.Model):
     def add_column(self, *, after: GridColumn | None = None, **fields: Any) -> GridColumn:
         """One more column, at the end or right of `after`. Raises GridRefused."""
         with transaction.atomic():
-            Grid.objects.select_for_update().get(pk=self.pk)
+            self.held()
             columns = list(self.columns.all())
             if len(columns) >= MAX_COLUMNS:
                 raise GridRefused(f"A grid has at most {MAX_COLUMNS} columns. Remove one first, or copy the grid.")
-            place = columns.index(after) + 1 if after else len(columns)
+            place = columns.index(after) + 1 if after in columns else len(columns)
             column = GridColumn(grid=self, position=place, **fields)
             column.save(force_insert=True)
             self.arrange([*columns[:place], column, *columns[place:]])
@@ -146,8 +146,10 @@ class Grid(models.Model):
 
     def move_column(self, column: GridColumn, step: int) -> None:
         with transaction.atomic():
-            Grid.objects.select_for_update().get(pk=self.pk)
+            self.held()
             columns = list(self.columns.all())
+            if column not in columns:
+                raise GridRefused("This column has been removed meanwhile.")
             at = columns.index(column)
             columns.insert(max(0, min(at + step, len(columns))), columns.pop(at))
             self.arrange(columns)
@@ -155,6 +157,7 @@ class Grid(models.Model):
     def remove_column(self, column: GridColumn) -> None:
         """With its answers."""
         with transaction.atomic():
+            self.held()
             column.delete()
             self.arrange(list(self.columns.all()))
 
@@ -164,7 +167,7 @@ class Grid(models.Model):
         """Inputs at the end: their values, and for each the expected answer and the data set's row, where there is one.
         Returns how many. Raises GridRefused; then none is added."""
         with transaction.atomic():
-            Grid.objects.select_for_update().get(pk=self.pk)
+            self.held()
             found = self.inputs.aggregate(n=Count("pk"), last=Max("position"))
             if found["n"] + len(values) > MAX_INPUTS:
                 raise GridRefused(
@@ -243,17 +246,20 @@ class Grid(models.Model):
         A cell that cannot be asked says why in its `problem`; the others go ahead. Raises GridRefused.
         """
         chosen = None if columns is None else {column.pk for column in columns}
+        wanted = None if inputs is None else {row.pk for row in inputs}
         with transaction.atomic():
+            self.held()
             ready = list(self.ready_columns())
             asking = [column for column in ready if chosen is None or column.pk in chosen]
-            rows = list(self.inputs.all() if inputs is None else inputs)
+            rows = list(self.inputs.all() if wanted is None else self.inputs.filter(pk__in=wanted))
             return self.ask_cells(author, ready, [(column, row) for row in rows for column in asking])
 
     def run_missing(self, author: User) -> int:
         """Ask only the cells that have no answer yet: new ones, changed ones, and those that failed or were stopped."""
         with transaction.atomic():
+            run = self.held().run  # pressed twice, the second finds the answers of the first on their way
             ready, rows = list(self.ready_columns()), list(self.inputs.all())
-            done = GridCell.objects.as_of(self, self.run).select_related("column", "input", "generation")
+            done = GridCell.objects.as_of(self, run).select_related("column", "input", "generation")
             fine = {(cell.column_id, cell.input_id) for cell in done if cell.is_live or cell.is_answered}
             pairs = [(column, row) for row in rows for column in ready if (column.pk, row.pk) not in fine]
             if not pairs:
@@ -274,7 +280,7 @@ class Grid(models.Model):
         known = [variable.name for variable in union(columns)]
         askers = {column.pk: ColumnAsker(column, author, known) for column in dict.fromkeys(pair[0] for pair in pairs)}
         with transaction.atomic():
-            held = Grid.objects.select_for_update().get(pk=self.pk)
+            held = self.held()
             if held.archived_at:
                 raise GridRefused("This grid is archived. Restore it to run it again.")
             run, cells, requests = held.run + 1, [], []
@@ -294,6 +300,10 @@ class Grid(models.Model):
             self.change(run=run, updated_at=Now())
             Activity.record(self.team_id, author, "ran", self, note=f"{len(cells)} cells")
         return run
+
+    def held(self) -> Grid:
+        """The row, locked until the transaction ends: changes and runs of one grid take turns."""
+        return Grid.objects.select_for_update().get(pk=self.pk)
 
     def change(self, **fields: Any) -> None:
         """Write these fields and no others, raise the version and tell the team."""

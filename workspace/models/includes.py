@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ObjectDoesNotExist
 
+from jobs.structured import json_kept
 from workspace import fewshot, prompts, variables
 from workspace.models.people import Team
 from workspace.prompts import PRODUCTION, Include, Message, PromptError
@@ -38,10 +39,18 @@ def checked_content(
     return {
         "messages": checked,
         "variables": [variable.to_dict() for variable in declared],
-        "config": dict(config or {}),
+        "config": checked_config(config or {}),
         "schema": check_schema(schema) if schema else None,
         "shots": fewshot.Shots.from_dict(shots or {}).to_dict(),
     }
+
+
+def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        json_kept(config)
+    except ValueError as error:
+        raise PromptError("bad_value", f"The config holds {error}.", ["config"]) from None
+    return dict(config)
 
 
 def included_texts(team: Team, messages: Sequence[Message], *, within: str = "") -> dict[Include, str]:
@@ -67,7 +76,7 @@ def included(team: Team, messages: Sequence[Message], *, within: str = "") -> di
                 "include", f"The prompt includes {include}, which does not exist (any more). Restore it, or take "
                 f"{{{{> {include}}}}} out.", [include.name],
             )  # fmt: skip
-        number = int(include.which) if include.which.isdigit() else None
+        number = int(include.which) if include.which.isdigit() and len(include.which) < 10 else None
         try:
             version = found.find(version=number, label=None if number else include.which or None)
         except ObjectDoesNotExist:

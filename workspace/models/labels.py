@@ -6,6 +6,7 @@ Publishing is moving `production`. Lookup by label is `Prompt.find`; reviews are
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from django.db import models, transaction
 
@@ -80,11 +81,11 @@ class PromptLabel(models.Model):
     def move(cls, version: PromptVersion, name: str, *, by: Membership) -> PromptLabel:
         """Point `name` at `version`, away from wherever it pointed. Raises LabelRefused."""
         prompt = version.prompt
-        check_movable(prompt, name, by)
-        if name == PRODUCTION:
-            check_publishable(version)
         with transaction.atomic():
-            Prompt.objects.select_for_update().get(pk=prompt.pk)
+            held(prompt)  # what is checked below is still so when the label moves
+            check_movable(prompt, name, by)
+            if name == PRODUCTION:
+                check_publishable(version)
             label = cls.objects.filter(prompt=prompt, name=name).select_related("version").first()
             if label and label.version_id == version.pk:
                 return label
@@ -102,9 +103,9 @@ class PromptLabel(models.Model):
     @classmethod
     def drop(cls, prompt: Prompt, name: str, *, by: Membership) -> None:
         """Take a label off the prompt. Raises LabelRefused."""
-        check_movable(prompt, name, by)
         with transaction.atomic():
-            Prompt.objects.select_for_update().get(pk=prompt.pk)
+            held(prompt)
+            check_movable(prompt, name, by)
             label = cls.objects.filter(prompt=prompt, name=name).select_related("version").first()
             if label is None:
                 return
@@ -131,6 +132,21 @@ class LabelMove(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} of {self.prompt_id}"
+
+
+def held(prompt: Prompt) -> None:
+    """Lock the prompt until the transaction ends: reviews and labels take turns. Raises LabelRefused for an archived one."""
+    if Prompt.objects.select_for_update().get(pk=prompt.pk).archived_at:
+        raise LabelRefused("This prompt is archived. Restore it first.")
+
+
+def check_archivable(prompts: Sequence[Prompt], by: Membership) -> None:
+    """Programs find an archived prompt under no label, so putting it away takes every role that its labels take, and so
+    does taking it back out."""
+    above = ProtectedLabel.objects.filter(team=by.team_id, role__gt=by.role).values("name")
+    labels = PromptLabel.objects.filter(prompt__in=prompts, name__in=above).select_related("prompt__team")
+    for label in labels.order_by("prompt__name", "name")[:1]:
+        raise LabelRefused(f"{label.prompt} carries the label {label.name}, which takes a higher role than yours here.")
 
 
 def check_movable(prompt: Prompt, name: str, by: Membership) -> None:

@@ -11,7 +11,7 @@ from llmstudio.http import StudioRequest
 from workspace import leave_one_out as trial
 from workspace.diffs import word_diff
 from workspace.forms.leave_one_out import TrialForm
-from workspace.models import ExampleSetVersion, Grid
+from workspace.models import ExampleSetVersion, Grid, GridRefused
 from workspace.prompts import PromptError
 from workspace.scores import METRICS
 from workspace.views.examples import owned
@@ -24,7 +24,7 @@ def leave_one_out_new(request: StudioRequest, set_id: UUID) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             grid = form.plan().start(request.user)
-        except PromptError as error:
+        except (PromptError, GridRefused) as error:
             form.add_error(None, str(error))
         else:
             return redirect("leave_one_out", team=request.team.slug, grid_id=grid.pk)

@@ -16,7 +16,8 @@ from llmstudio.http import StudioRequest
 from workspace import bulk, library, starters
 from workspace.interchange import FORMATS
 from workspace.library import Filters
-from workspace.models import Prompt
+from workspace.models import LabelRefused, Prompt
+from workspace.models.labels import check_archivable
 
 
 def prompts(request: StudioRequest) -> HttpResponse:
@@ -88,9 +89,11 @@ def prompts_act(request: StudioRequest) -> HttpResponse:
         elif not (chosen := picked(request)):
             raise bulk.NotDone("Nothing was chosen. Tick the prompts first.")
         elif act == "archive":
+            check_archivable(chosen, request.membership)
             at = bulk.archive(chosen, request.user)
             extra = {"undo": at.isoformat()} if at else {}
         elif act == "restore":
+            check_archivable(chosen, request.membership)
             say_restored(request, (len(chosen), bulk.restore(chosen, request.user)))
         elif act in ("tag", "untag"):
             said(request, act, chosen)
@@ -99,7 +102,7 @@ def prompts_act(request: StudioRequest) -> HttpResponse:
             messages.info(request, f"Moved {plural(count)}. Includes and programs find them by their new names.")
         else:
             raise Http404
-    except bulk.NotDone as refusal:
+    except (bulk.NotDone, LabelRefused) as refusal:
         messages.warning(request, str(refusal))
     query = "&".join(part for part in (filters.query(), urlencode(extra)) if part)
     return redirect(f"{reverse('prompts', kwargs={'team': request.team.slug})}?{query}".rstrip("?"))
@@ -125,6 +128,7 @@ def taken_back(request: StudioRequest) -> tuple[int, list[str]]:
     except ValueError:
         raise Http404 from None
     found = list(bulk.put_away_at(request.team, at).select_related("team")[: bulk.MOST])
+    check_archivable(found, request.membership)
     return len(found), bulk.restore(found, request.user)
 
 

@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from llmstudio.http import StudioRequest
 from workspace.forms.prompts import DetailsForm
 from workspace.models import LabelRefused
-from workspace.models.labels import check_movable
+from workspace.models.labels import check_archivable
 from workspace.views.prompts import owned
 
 
@@ -38,8 +38,7 @@ def prompt_archive(request: StudioRequest, prompt_id: UUID) -> HttpResponse:
     found = owned(request.team, prompt_id)
     undo = "undo" in request.POST
     try:
-        for name in found.labels.values_list("name", flat=True):
-            check_movable(found, name, request.membership)
+        check_archivable([found], request.membership)
         with transaction.atomic():
             found.archive(request.user, undo=undo)
     except LabelRefused as refusal:

@@ -25,7 +25,7 @@ def prompt_review(request: StudioRequest, prompt_id: UUID, number: int) -> HttpR
             messages.success(request, f"Version {version.number} is published: production points at it.")
         else:
             sent = request.POST.get("of", "")
-            if sent and not sent.isdecimal():
+            if sent and not (sent.isdecimal() and len(sent) < 19):
                 raise Http404
             of = get_object_or_404(request.team.memberships.select_related("user"), pk=int(sent)) if sent else None
             PromptReview.ask(version, by=request.membership, of=of, question=request.POST.get("question", "").strip())
