@@ -1,35 +1,51 @@
 """Takes the pictures in docs/screenshots from the running product, so that they are never older than it.
 
-    python -m docs.screenshots [--epochs 1]
+    python -m docs.screenshots [--epochs 1] [--rooms home chat prompts finetunes]
 
-Starts a studio of its own on the real model, chats, runs a short fine-tune on the demo data set, and looks at each page.
+Starts a studio of its own on the real model, chats, fills a small prompt workspace and runs its playground, runs a short
+fine-tune on the demo data set, and looks at each page.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import BrowserContext, sync_playwright
+from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from tests.browser.chromium import find
 from tests.browser.conftest import FLAGS, signed_in
+from tests.browser.objects import make_objects
 from tests.stack import OWNER, PASSWORD, running
 
 FOLDER = Path(__file__).parent / "screenshots"
 QUESTION = "Give me three tips for writing clear release notes. Use a numbered list."
+LETTER = "My parcel was due on Monday and is not here. Order 1182. Can you look?"
 TRAINING = 30 * 60_000  # milliseconds
+ROOMS = ["home", "chat", "prompts", "finetunes"]
 
 
-def take(context: BrowserContext, name: str, url: str, *, width: int = 1440, height: int = 900) -> None:
-    """The page in both themes."""
+def take(
+    context: BrowserContext,
+    name: str,
+    url: str,
+    *,
+    width: int = 1440,
+    height: int = 900,
+    before: Callable[[Page], object] | None = None,
+) -> None:
+    """The page in both themes, after what is done on it `before`."""
     page = context.new_page()
     page.set_viewport_size({"width": width, "height": height})
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
         page.goto(url)
         page.wait_for_load_state("networkidle")
+        if before:
+            before(page)
+            page.wait_for_load_state("networkidle")
         page.screenshot(path=FOLDER / f"{name}-{theme}.png", caret="initial")
     page.close()
 
@@ -44,6 +60,25 @@ def chat(context: BrowserContext, team: str) -> str:
     url = page.url
     page.close()
     return url
+
+
+def prompts(context: BrowserContext, team: str, made: dict[str, str]) -> None:
+    """The workspace of a small support team: its grid is run, then each room is looked at."""
+    page = context.new_page()
+    page.goto(made["grid"])
+    page.keyboard.press("Control+Enter")
+    page.locator("td[data-state=succeeded]").nth(8).wait_for(timeout=120_000)
+    page.close()
+
+    def fill_in(page: Page) -> None:
+        page.locator("[name=v-letter]").fill(LETTER)
+        page.locator("#prompt-preview", has_text=LETTER).wait_for()
+
+    take(context, "library", team + "prompts/")
+    take(context, "prompt", made["prompt"], height=1100, before=fill_in)
+    take(context, "prompt-phone", made["version"], width=360, height=740)
+    take(context, "few-shot", made["set"], height=1100)
+    take(context, "playground", made["grid"])
 
 
 def train(context: BrowserContext, team: str, epochs: str) -> str:
@@ -64,7 +99,10 @@ def train(context: BrowserContext, team: str, epochs: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", default="1", help="of the demo fine-tune that is shown")
-    epochs = parser.parse_args().epochs
+    parser.add_argument(
+        "--rooms", nargs="+", choices=ROOMS, default=ROOMS, help="only these (a fine-tune takes minutes)"
+    )
+    asked = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
     with running() as stack, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find(), args=FLAGS)
@@ -74,15 +112,20 @@ def main() -> None:
             page.goto("/")
             team = page.url
             page.close()
-            take(context, "home", team)
-            take(context, "finetune-new", team + "finetunes/new/")
-            take(context, "data", team + "data/")
-            talk = chat(context, team)
-            take(context, "chat", talk)
-            take(context, "chat-phone", talk, width=360, height=740)
-            run = train(context, team, epochs)
-            take(context, "finetune", run, height=1200)
-            take(context, "models", team + "models/")
+            if "home" in asked.rooms:
+                take(context, "home", team)
+                take(context, "data", team + "data/")
+            if "chat" in asked.rooms:
+                talk = chat(context, team)
+                take(context, "chat", talk)
+                take(context, "chat-phone", talk, width=360, height=740)
+            if "prompts" in asked.rooms:
+                prompts(context, team, make_objects(stack))
+            if "finetunes" in asked.rooms:
+                take(context, "finetune-new", team + "finetunes/new/")
+                run = train(context, team, asked.epochs)
+                take(context, "finetune", run, height=1200)
+                take(context, "models", team + "models/")
         finally:
             browser.close()
 

@@ -109,6 +109,7 @@ class ChatComposer extends HTMLElement {
       return;
     }
     this.box.value = "";
+    this.complain("");
     this.show();
     const threads = this.threads;
     const attached = this.shelf.ids;

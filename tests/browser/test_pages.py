@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from tests.browser.objects import make_objects
 from tests.stack import Stack
 
 TEAM_PAGES = [
@@ -72,6 +73,34 @@ def test_pages_of_a_member_are_accessible_and_fit(alice_context: BrowserContext,
         problems += too_wide(page)
         if theme == "light":
             problems += findings(page)
+    page.close()
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture(scope="module")
+def objects(studio: Stack) -> dict[str, str]:
+    return make_objects(studio)
+
+
+def test_pages_of_the_prompt_workspace_are_accessible_and_fit(
+    alice_context: BrowserContext, objects: dict[str, str]
+) -> None:
+    """With something on them: a prompt and its versions, a set, a grid, and the lists that they are in."""
+    page = alice_context.new_page()
+    base = team_url(page)
+    lists = [base + part for part in ("prompts/", "prompts/?folder=support", "examples/", "playground/", "activity/")]
+    problems: list[str] = []
+    for path in [*objects.values(), *lists, base + "notices/", base + "prompts/settings/"]:
+        page.set_viewport_size({"width": 1600, "height": 1000})
+        answer = page.goto(path)
+        assert answer and answer.status == 200, path
+        page.wait_for_load_state("networkidle")
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            problems += [f"{theme}: {finding}" for finding in findings(page)]
+        problems += too_wide(page)
+        page.set_viewport_size({"width": 360, "height": 740})
+        problems += too_wide(page)
     page.close()
     assert not problems, "\n".join(problems)
 

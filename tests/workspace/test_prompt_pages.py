@@ -224,7 +224,7 @@ class TestTwoPeople:
         news = f"{prompt.get_absolute_url()}news/?seen=1"
         assert page(as_bob.get(news)).strip() == ""
         prompt.save_version(alice, based_on=1, messages=[{"role": "user", "content": "Hers"}], note="Shorter")
-        assert "Alice saved version 2 now: “Shorter”" in said(as_bob.get(news))
+        assert "Alice saved version 2 just now: “Shorter”" in said(as_bob.get(news))
 
 
 class TestPreview:

@@ -54,6 +54,15 @@ def ago(moment: datetime | None) -> str:
 
 
 @register.filter
+def since(moment: datetime | None) -> str:
+    """The same inside a sentence: just now; 5 min ago; on 3 Nov 2025."""
+    said = ago(moment)
+    if said in {"now", "–"}:
+        return "just now" if said == "now" else said
+    return f"{said} ago" if said.endswith((" min", " h", " d")) else f"on {said}"
+
+
+@register.filter
 def filesize(number: float | None) -> str:
     """1.4 GB, in powers of ten, as disks and downloads are sold."""
     if number is None:

@@ -30,8 +30,10 @@ def prompt_review(request: StudioRequest, prompt_id: UUID, number: int) -> HttpR
             of = get_object_or_404(request.team.memberships.select_related("user"), pk=int(sent)) if sent else None
             PromptReview.ask(version, by=request.membership, of=of, question=request.POST.get("question", "").strip())
             messages.success(request, f"{of.user if of else 'Everyone who may review'} has been told.")
-    except (LabelRefused, ReviewRefused) as refusal:
+    except LabelRefused as refusal:
         return version_page(request, version, problem=str(refusal), status=409)
+    except ReviewRefused as refusal:
+        return version_page(request, version, problem=str(refusal), asking=True, status=409)
     except IntegrityError:
         return version_page(request, version, problem="A review of this version was just asked for.", status=409)
     return redirect(version)

@@ -15,8 +15,8 @@ from workspace.comparing import compare
 from workspace.drafts import Draft, label_of
 from workspace.fewshot import HOWS
 from workspace.forms.prompts import DetailsForm
-from workspace.models import Membership, Prompt, PromptReview, PromptVersion, Role
-from workspace.prompts import PromptError
+from workspace.models import Membership, Prompt, PromptReview, PromptVersion, ProtectedLabel, Role
+from workspace.prompts import PRODUCTION, PromptError
 from workspace.views.prompts import owned
 
 PAGE = 50  # versions listed at once
@@ -55,16 +55,24 @@ def one(prompt: Prompt, number: int) -> PromptVersion:
 
 
 def version_page(
-    request: StudioRequest, version: PromptVersion, *, problem: str = "", note: str = "", status: int = 200
+    request: StudioRequest,
+    version: PromptVersion,
+    *,
+    problem: str = "",
+    note: str = "",
+    asking: bool = False,
+    status: int = 200,
 ) -> HttpResponse:
     """One version to read, with all that can be done with it. `problem` says why something was refused; `note` is what
-    was typed then."""
+    was typed then; `asking` if a review was being asked for."""
     me, prompt, fields = request.membership, version.prompt, Draft.of(version).fields
     waiting = next((review for review in version.reviews.all() if not review.verdict), None)
     editors = Membership.objects.filter(team=request.team, role__gte=Role.EDITOR).exclude(user=version.author_id)
+    takes = Role(ProtectedLabel.objects.least_role(request.team, PRODUCTION))
     context = {
         "prompt": prompt,
         "version": version,
+        "publishing_takes": None if me.may(takes) else takes,
         "rows": Draft.of(version).rows,
         "commented": [version],
         "settings": [
@@ -78,6 +86,7 @@ def version_page(
         "forks": version.forks.filter(archived_at=None).select_related("team")[:20],
         "problem": problem,
         "note": note,
+        "asking": asking,
     }
     return render(request, "workspace/prompt_version.html", context, status=status)
 
