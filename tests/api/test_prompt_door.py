@@ -227,3 +227,34 @@ async def test_what_is_kept_is_bounded(
         assert (await fetch(query=f"n={number}"))[0] == 200
     assert 0 < len(door.answers) < 6
     assert door.bytes == sum(answer.size for answer in door.answers.values()) <= 12_000
+
+
+async def test_a_name_that_a_prompt_had_is_asked_for_anew_each_time(
+    fetch: Any, django: Counted, prompt: Prompt, team: Team, alice: User
+) -> None:
+    by = await sync_to_async(team.memberships.get)(user=alice)
+    await sync_to_async(prompt.describe)(alice, name="voice", description="", tags=[], keep_name=True)
+    assert [(await fetch())[0], (await fetch())[0], django.asked] == [200, 200, 2]
+
+    def another() -> None:
+        made = Prompt.start(
+            team=team, author=alice, name="tone", kind="text", messages=[{"role": "user", "content": "stern"}]
+        )
+        PromptLabel.move(made.find(version=1), "production", by=by)
+
+    await sync_to_async(another)()
+    assert b"stern" in (await fetch())[2]
+
+
+async def test_a_program_that_has_gone_gets_nothing_and_breaks_nothing() -> None:
+    async def silent(*args: Any) -> None:
+        return None
+
+    said: list[Any] = []
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": PATH, "query_string": b"", "headers": []}
+    await PromptDoor(silent)(scope, None, send)
+    assert said == []

@@ -358,3 +358,20 @@ def test_the_description_for_generators_is_open_and_whole(as_nobody: Client) -> 
         described["paths"]
     )
     assert set(described["paths"]["/api/prompts/{name}/run"]) == {"post"}
+
+
+def test_a_renamed_prompt_is_found_under_the_name_it_had(call: Any, team: Team, bob: User) -> None:
+    create(call, labels=["production"])
+    long = "x" * 200
+    prompt = Prompt.objects.get()
+    prompt.describe(bob, name=long, description="", tags=[], keep_name=True)
+    prompt.describe(bob, name="voice", description="", tags=[], keep_name=True)
+    for name in ("words/translate", long):
+        for path in ("/api/prompts/", "/api/public/v2/prompts/"):
+            answer = call("dana", "get", f"{path}{name}")
+            assert (answer.status_code, answer.json()["name"]) == (200, "voice")
+    assert save(call).json()["version"] == 2
+    assert call("bob", "put", "/api/prompts/words/translate/labels/staging", {"version": 2}).status_code == 200
+    assert call("charlie", "get", "/api/prompts/words/translate").status_code == 404
+    create(call, labels=["production"])
+    assert call("dana", "get", "/api/prompts/words/translate").json()["name"] == "words/translate"

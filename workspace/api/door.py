@@ -92,6 +92,8 @@ class PromptDoor:
         known = self.answers.get(key)
         if known is None or not await self.holds(known, view, digest):
             known = await self.ask_django(key, scope, receive)
+        if known is None:
+            return
         await reply(send, known, asked.get(b"if-none-match"))
 
     async def holds(self, known: Answer, view: str, digest: str) -> bool:
@@ -111,8 +113,9 @@ class PromptDoor:
             return False
         return await self.tally.allows(f"{rows[0][0]}:prompts", settings.STUDIO_PROMPT_RATE)
 
-    async def ask_django(self, key: tuple[Any, ...], scope: dict[str, Any], receive: Any) -> Answer:
-        """Django's whole answer (a 304 is made here), kept if it said what it depends on."""
+    async def ask_django(self, key: tuple[Any, ...], scope: dict[str, Any], receive: Any) -> Answer | None:
+        """Django's whole answer (a 304 is made here), kept if it said what it depends on. None where it says nothing: the
+        program has gone."""
         stamps: dict[str, str] = {}
         headers = [(name, value) for name, value in scope["headers"] if name != b"if-none-match"]
         said: dict[str, Any] = {}
@@ -125,6 +128,8 @@ class PromptDoor:
                 body.extend(message.get("body", b""))
 
         await self.app({**scope, "headers": headers, DEPENDS: stamps}, receive, listen)
+        if not said:
+            return None
         etag = next((value for name, value in said["headers"] if name.lower() == b"etag"), b"")
         answer = Answer(said["status"], list(said["headers"]), bytes(body), stamps, etag, time.monotonic())
         if answer.status == 200 and stamps and etag:

@@ -20,7 +20,7 @@ from llmstudio.http import StudioRequest
 from llmstudio.openai_errors import Refused
 from workspace import prompts
 from workspace.api import metas
-from workspace.api.lookup import BIGGEST, Fetched, answer, find, find_prompt, seen
+from workspace.api.lookup import BIGGEST, Fetched, answer, find, find_called, find_prompt, seen
 from workspace.models import LabelRefused, Prompt, PromptLabel, PromptVersion
 from workspace.models.labels import LABEL, check_archivable
 from workspace.prompts import LATEST, MAX_NOTE, PRODUCTION, Include, Message, PromptError
@@ -115,7 +115,7 @@ def update_labels(request: StudioRequest, name: str, version: int, body: NewLabe
     if LATEST in body.newLabels:
         raise Refused(400, "Label 'latest' is always assigned to the latest prompt version", param="newLabels")
     missing = Refused(404, f"Prompt '{name[:300]}' version {version} not found in project", code="not_found")
-    prompt = find_prompt(request.team, name)
+    prompt = find_called(request.team, name)
     if prompt is None or version > BIGGEST:
         raise missing
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -34,6 +34,7 @@ class Fetched:
     version: PromptVersion
     labels: list[str]
     includes: dict[Include, PromptVersion] = field(default_factory=dict)
+    asked: str = ""  # the name that it was asked for by, which may be one that it had before
 
     @property
     def messages(self) -> list[Message]:
@@ -57,6 +58,16 @@ def find_prompt(team: Team, name: str) -> Prompt | None:
     return prompt
 
 
+def find_called(team: Team, name: str) -> Prompt | None:
+    """By its name, or by one that it had and keeps for programs. A prompt that has the name now comes first."""
+    prompt = find_prompt(team, name)
+    if prompt is None and "\x00" not in name:
+        prompt = Prompt.objects.for_team(team).stamped().filter(aliases__alias=name).first()
+        if prompt is not None:
+            prompt.team = team
+    return prompt
+
+
 def find(
     team: Team, name: str, *, version: int | None = None, label: str | None = None, resolve: bool = True
 ) -> Fetched:
@@ -65,14 +76,14 @@ def find(
         raise Refused(400, "Cannot specify both version and label")
     which = f"with version {version}" if version else f"with label '{label or PRODUCTION}'"
     missing = Refused(404, f"Prompt not found: '{name[:300]}' {which}", code="not_found")
-    prompt = find_prompt(team, name)
+    prompt = find_called(team, name)
     if prompt is None or (version and not 0 < version <= BIGGEST) or "\x00" in (label or ""):
         raise missing
     try:
         found = prompt.find(version=version or None, label=label or None)
     except PromptVersion.DoesNotExist:
         raise missing from None
-    return seen(found, resolve=resolve)
+    return replace(seen(found, resolve=resolve), asked=name)
 
 
 def seen(version: PromptVersion, *, resolve: bool = True) -> Fetched:
@@ -93,7 +104,8 @@ def answer(request: StudioRequest, found: Fetched, body: Mapping[str, Any]) -> H
     """The body with its ETag, or 304 to who has it already."""
     content = json.dumps(body, cls=DjangoJSONEncoder, ensure_ascii=False, separators=(",", ":")).encode()
     etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    depends(request, found.stamps)
+    if found.asked == found.version.prompt.name:  # else another prompt may take the name, which no stamp would show
+        depends(request, found.stamps)
     response = HttpResponse(content, content_type="application/json", headers={"ETag": etag})
     response.headers["Cache-Control"] = "private, no-cache"  # keep it, and ask whether it still holds
     return get_conditional_response(request, etag=etag, response=response) or response

@@ -16,7 +16,7 @@ from llmstudio.http import StudioRequest
 from llmstudio.openai_errors import Refused
 from workspace import prompts
 from workspace.api.examples import find_examples
-from workspace.api.lookup import BIGGEST, answer, find, find_prompt, seen
+from workspace.api.lookup import BIGGEST, answer, find, find_called, find_prompt, seen
 from workspace.api.shapes import (
     LabelMove,
     NewPrompt,
@@ -97,7 +97,7 @@ def create_prompt(request: StudioRequest, body: NewPrompt) -> HttpResponse:
 @router.get("/prompts/{path:name}/versions", url_name="versions")
 def list_versions(request: StudioRequest, name: str, query: Query[Page]) -> Any:
     """The newest first. `next` is what `before` takes for the following page."""
-    prompt = find_prompt(request.team, name)
+    prompt = find_called(request.team, name)
     if prompt is None:
         if find_prompt(request.team, f"{name}/versions"):  # a prompt whose own name ends so
             return get_prompt(request, f"{name}/versions", Wanted())
@@ -111,7 +111,7 @@ def list_versions(request: StudioRequest, name: str, query: Query[Page]) -> Any:
 
 @router.post("/prompts/{path:name}/versions", url_name="versions")
 def create_version(request: StudioRequest, name: str, body: NewVersion) -> HttpResponse:
-    prompt = find_prompt(request.team, name)
+    prompt = find_called(request.team, name)
     if prompt is None:
         raise _missing(name)
     if (body.text is not None) != (prompt.kind == Prompt.Kind.TEXT):
@@ -134,7 +134,7 @@ def move_label(request: StudioRequest, name: str, label: str, body: LabelMove) -
 
 @router.delete("/prompts/{path:name}/labels/{label}", url_name="label")
 def drop_label(request: StudioRequest, name: str, label: str) -> HttpResponse:
-    prompt = find_prompt(request.team, name)
+    prompt = find_called(request.team, name)
     if prompt is None:
         raise _missing(name)
     with refusing():

@@ -893,7 +893,7 @@ class Migration(migrations.Migration):
             name="PromptAlias",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("alias", models.CharField(max_length=100)),
+                ("alias", models.CharField(max_length=255)),
                 (
                     "prompt",
                     models.ForeignKey(

@@ -229,9 +229,7 @@ class Prompt(models.Model):
             self.index()
             if was != name:
                 if keep_name:
-                    PromptAlias.objects.update_or_create(
-                        team_id=self.team_id, alias=was[:100], defaults={"prompt": self}
-                    )
+                    PromptAlias.objects.update_or_create(team_id=self.team_id, alias=was, defaults={"prompt": self})
                 Activity.record(self.team_id, by, "renamed", self, note=f"was {was}")
 
     def change(self, **fields: Any) -> None:
@@ -256,10 +254,10 @@ class Prompt(models.Model):
 
 
 class PromptAlias(models.Model):
-    """Another name under which programs know a prompt, such as OpenAI's `pmpt_...`."""
+    """Another name under which programs know a prompt: OpenAI's `pmpt_...`, or one that it had before."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="prompt_aliases")
-    alias = models.CharField(max_length=100)
+    alias = models.CharField(max_length=prompts.MAX_NAME)
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="aliases")
 
     class Meta:
