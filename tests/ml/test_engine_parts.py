@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from jobs.ml import base_model
 from jobs.ml.base_model import ModelMissing
 from jobs.ml.config import ConfigError, SamplingParams
 from jobs.ml.engines.base import AdapterRef
+from jobs.ml.engines.constrained import Schemas
 from jobs.ml.engines.local import check_adapter
 from jobs.ml.engines.open import choose, open_engine
 from jobs.ml.engines.text import Decoder, StopFilter
@@ -86,7 +88,9 @@ def test_greedy_transformers_is_plain_generate_token_for_token(
         reference.engine.load(adapter)
     asked = [STORY, "What is the capital of France?", "Say: 日本語 🎉"]
     replies = {(name, text): reference.submit(text, adapter=name) for name in (None, "banana") for text in asked}
-    reference.wait(*replies.values())
+    bound = [reference.submit(STORY, json_schema={"enum": ["blue"]}, adapter=name) for name in (None, "banana")]
+    reference.wait(*replies.values(), *bound)
+    assert [reply.text for reply in bound] == ['"blue"'] * 2
     model = AutoModelForCausalLM.from_pretrained(base_dir, dtype=torch.float32)
     for name in (None, "banana"):
         if name:
@@ -126,6 +130,102 @@ def test_drawing_follows_the_parameters() -> None:
     assert drawn(temperature=0, frequency_penalty=0.6, written=[0]) == {0}
     assert drawn(temperature=0, frequency_penalty=0.6, written=[0, 0]) == {1}
     assert logits.tolist() == [3.0, 2.0, 1.0, -1.0]
+
+
+def test_only_what_is_allowed_may_be_drawn_and_no_token_that_nobody_knows() -> None:
+    import torch
+
+    from jobs.ml.engines.torch_engine import keep_to
+
+    logits = torch.arange(20.0)
+    keep_to(bytes([0b1000_0001, 0b10, 0]), logits)
+    assert {at: value for at, value in enumerate(logits.tolist()) if value > -torch.inf} == {0: 0.0, 7: 7.0, 9: 9.0}
+    narrow, wide = torch.zeros(6), torch.zeros(12)  # fewer and more logits than there are tokens
+    for logits in (narrow, wide):
+        keep_to(bytes([0b1010_0001]), logits)
+    assert [at for at, value in enumerate(narrow.tolist()) if value == 0] == [0, 5]
+    assert [at for at, value in enumerate(wide.tolist()) if value == 0] == [0, 5, 7]
+
+
+def test_a_model_whose_tokenizer_llguidance_cannot_read_answers_without(toy_base: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(toy_base, tmp_path / "toy")
+    spec = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(
+        json.dumps({**spec, "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": False}})
+    )
+    (folder / "studio.json").unlink()
+    base_model.write_description(folder, name="toy", licence="")
+    engine = open_engine("transformers", folder, threads=1)
+    try:
+        reply = Listener(engine).ask("Hello!", json_schema={"enum": ["blue"]}, max_tokens=4)
+    finally:
+        engine.close()
+    assert (engine.constrains, reply.last.finish_reason) == (False, "length")
+
+
+# --- JSON by a schema, token by token ---
+
+
+@pytest.fixture(scope="module")
+def schemas(base_dir: Path) -> Schemas:
+    return Schemas(load_template(str(base_dir)).tokenizer, {0, 2})
+
+
+def allowed(bits: bytes | None) -> set[int]:
+    assert bits is not None
+    return {8 * at + place for at, byte in enumerate(bits) for place in range(8) if byte >> place & 1}
+
+
+def test_each_token_is_one_that_the_schema_allows_and_then_only_the_end(base_dir: Path, schemas: Schemas) -> None:
+    tokenizer = load_template(str(base_dir)).tokenizer
+    answer = schemas.begin(
+        {"properties": {"n": {"enum": [7]}}, "required": ["n"], "additionalProperties": False, "type": "object"}
+    )
+    assert answer is not None
+    ids = tokenizer.encode('{"n": 7}', add_special_tokens=False).ids
+    for written in range(len(ids)):
+        may = allowed(answer.allowed(ids[:written]))
+        assert ids[written] in may
+        assert not may & {0, 2}
+    assert allowed(answer.allowed(ids)) == {0, 2}
+
+
+def test_where_json_may_end_or_go_on_both_are_allowed(base_dir: Path, schemas: Schemas) -> None:
+    tokenizer = load_template(str(base_dir)).tokenizer
+    answer = schemas.begin({"type": "integer"})
+    assert answer is not None
+    digits = {tokenizer.token_to_id(digit) for digit in "0123456789"}
+    assert allowed(answer.allowed(tokenizer.encode("12", add_special_tokens=False).ids)) == {0, 2} | digits
+
+
+def test_two_answers_by_one_schema_do_not_know_each_other(base_dir: Path, schemas: Schemas) -> None:
+    tokenizer = load_template(str(base_dir)).tokenizer
+    one, other = schemas.begin({"enum": ["a"]}), schemas.begin({"enum": ["a"]})
+    assert one is not None
+    assert other is not None
+    start = allowed(other.allowed([]))
+    assert allowed(one.allowed(tokenizer.encode('"a"', add_special_tokens=False).ids)) == {0, 2}
+    assert allowed(other.allowed([])) == start != {0, 2}
+
+
+@pytest.mark.parametrize("schema", [{"type": "string", "pattern": "^(?=a)b$"}, {"type": "nothing"}, {"$ref": "#/no"}])
+def test_a_schema_that_cannot_be_built_is_none(schemas: Schemas, schema: dict) -> None:
+    assert schemas.begin(schema) is None
+
+
+def test_a_schema_without_a_first_token_allows_anything_to_the_end(
+    schemas: Schemas, capfd: pytest.CaptureFixture
+) -> None:
+    answer = schemas.begin({"$ref": "#"})
+    assert answer is not None
+    assert [answer.allowed([]), answer.allowed([500]), answer.allowed([500, 2])] == [None] * 3
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_schema_cannot_change_how_it_is_read(schemas: Schemas) -> None:
+    answer = schemas.begin({"enum": [1], "x-guidance": {"whitespace_pattern": "x+", "lenient": "maybe"}})
+    assert answer is not None
+    assert allowed(answer.allowed([])) == allowed(schemas.begin({"enum": [1]}).allowed([]))
 
 
 # --- llama.cpp ---

@@ -15,6 +15,7 @@ from typing import Any
 from jobs.ml.base_model import ModelMissing
 from jobs.ml.config import SamplingParams
 from jobs.ml.engines.base import AdapterRef, FinishReason
+from jobs.ml.engines.constrained import guided
 from jobs.ml.engines.hosted import Host, HostFailed, Job, RequestFailed, Say
 from jobs.ml.engines.local import LocalEngine, cores
 from jobs.ml.engines.text import StopFilter
@@ -25,9 +26,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import xllamacpp
 
 RANDOM_SEED = 0xFFFFFFFF  # llama.cpp's own mark for "draw one"
-# How llguidance, which reads the schemas for llama.cpp, is to go about it: JSON as most models have seen it, without the
-# endless blank lines that small ones like to put in; keywords that it does not know are left to the check afterwards.
-GUIDANCE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "lenient": True}
 PROMPT_BATCH = 64  # tokens between two looks at `cancelled` while a prompt is read: 0.2 s on two slow cores
 
 
@@ -119,10 +117,9 @@ class LlamaHost(Host):
         if self._server is None:
             raise HostFailed("The model was closed while it was answering. Try again.")
         call = {"prompt": job.prompt, **options(job.request.sampling, job.limit, job.budget)}
-        if (
-            job.request.sampling.json_schema is not None and not job.request.prefill
-        ):  # llguidance starts at the beginning
-            call["json_schema"] = {**job.request.sampling.json_schema, "x-guidance": GUIDANCE}
+        schema = job.request.sampling.json_schema
+        if schema is not None and not job.request.prefill:  # llguidance, in llama.cpp too, starts at the beginning
+            call["json_schema"] = guided(schema)
         self._server.handle_completions(call, receive)
         if failure:
             raise RequestFailed(f"llama.cpp could not answer: {failure}")

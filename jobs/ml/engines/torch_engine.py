@@ -8,6 +8,7 @@ It does not know chats, teams or files other than the model folder and the adapt
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import os
@@ -19,6 +20,7 @@ from typing import Any
 # Read once, when libgomp is loaded: threads that wait must sleep, or an engine and a trainer starve each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import numpy as np
 import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, ContinuousBatchingConfig, GenerationConfig, LogitsProcessorList
@@ -31,6 +33,7 @@ from transformers.utils import logging
 from jobs.ml import base_model
 from jobs.ml.config import SamplingParams
 from jobs.ml.engines.base import AdapterRef, FinishReason
+from jobs.ml.engines.constrained import Answer, Schemas
 from jobs.ml.engines.hosted import Host, HostFailed, Job, Say
 from jobs.ml.engines.local import LocalEngine, cores
 from jobs.ml.engines.text import Decoder, StopFilter
@@ -78,6 +81,11 @@ class TorchEngine(LocalEngine):
             hosts=hosts,
             cache_tokens=cache_tokens,
         )
+        self._ends = _ends(model, self.template)
+        self._schemas: Schemas | None = None
+        with contextlib.suppress(ValueError):  # a kind of tokenizer that llguidance cannot read
+            self._schemas = Schemas(self.template.tokenizer, self._ends)
+        self.constrains = self._schemas is not None
 
     def _open(self, adapter: AdapterRef | None) -> Host:
         model = _sharing_copy(self._base)
@@ -94,7 +102,13 @@ class TorchEngine(LocalEngine):
             use_async_batching=False,  # sampling looks at the tokens so far, so a step must know the one before
             auto_switch_to_flash=False,
         )
-        return TorchHost(model, self.template, config)
+        return TorchHost(model, self.template, config, self._ends, self._schemas)
+
+
+def _ends(model: Any, template: ChatTemplate) -> set[int]:
+    """The tokens that end a reply."""
+    ends = model.generation_config.eos_token_id
+    return {template.eos_id, *(ends if isinstance(ends, list) else [ends] if ends is not None else [])}
 
 
 def _bytes_per_token(model: Any) -> int:
@@ -113,11 +127,18 @@ def _sharing_copy(model: Any) -> Any:
 class TorchHost(Host):
     """One batching manager. A thread of ours hands its outputs to the requests that wait for them."""
 
-    def __init__(self, model: Any, template: ChatTemplate, config: ContinuousBatchingConfig) -> None:
+    def __init__(
+        self,
+        model: Any,
+        template: ChatTemplate,
+        config: ContinuousBatchingConfig,
+        ends: set[int],
+        schemas: Schemas | None,
+    ) -> None:
         self._template = template
         self._device = model.device
-        ends = model.generation_config.eos_token_id
-        self._ends = {template.eos_id, *(ends if isinstance(ends, list) else [ends] if ends is not None else [])}
+        self._ends = ends
+        self._schemas = schemas
         greedy = GenerationConfig(  # type: ignore[no-untyped-call]
             do_sample=False, eos_token_id=sorted(self._ends), pad_token_id=template.eos_id
         )
@@ -145,6 +166,7 @@ class TorchHost(Host):
                 streaming=True,
                 sampling=sampling,
                 generator=_generator(self._device, sampling.seed),
+                **self._constraint(job),
             )
             if accepted is None or not self._router.is_alive():
                 raise HostFailed("The model has stopped. Try again.")
@@ -165,6 +187,13 @@ class TorchHost(Host):
         finally:
             self._manager.cancel_request(key)  # harmless where it has ended by itself
             del self._outputs[key], self._jobs[job]
+
+    def _constraint(self, job: Job) -> dict[str, Answer]:
+        schema = job.request.sampling.json_schema
+        if schema is None or self._schemas is None or job.request.prefill:  # llguidance starts at the beginning
+            return {}
+        answer = self._schemas.begin(schema)
+        return {} if answer is None else {"answer": answer}
 
     def interrupt(self, job: Job) -> None:
         key = self._jobs.get(job)
@@ -187,10 +216,11 @@ class TorchHost(Host):
 class Draw(ContinuousBatchingLogitsProcessor):
     """Draws each request's next token by its own parameters, and leaves only that one for the manager to choose.
 
-    The manager's own processors know neither penalties nor a seed per request. A greedy request is left alone.
+    The manager's own processors know neither penalties nor a seed per request. A greedy request is left alone, but for
+    the tokens that its schema forbids.
     """
 
-    supported_kwargs = {"sampling": SamplingParams, "generator": torch.Generator}
+    supported_kwargs = {"sampling": SamplingParams, "generator": torch.Generator, "answer": Answer}
     ignored_kwargs: tuple[str, ...] = ()
 
     def __init__(self) -> None:
@@ -205,13 +235,23 @@ class Draw(ContinuousBatchingLogitsProcessor):
 
     def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:
         for row, state in enumerate(self._states):
-            sampling, generator = (state.logit_processor_kwargs[name] for name in self.supported_kwargs)
-            if plain_greedy(sampling):
+            asked, written = state.logit_processor_kwargs, state.generated_tokens
+            if "answer" in asked and (bits := asked["answer"].allowed(written)) is not None:
+                keep_to(bits, scores[row])
+            if plain_greedy(asked["sampling"]):
                 continue
-            token = draw(scores[row], sampling, generator, state.initial_tokens, state.generated_tokens)
+            token = draw(scores[row], asked["sampling"], asked["generator"], state.initial_tokens, written)
             scores[row].fill_(-torch.inf)
             scores[row, token] = 0.0
         return scores
+
+
+def keep_to(bits: bytes, logits: torch.Tensor) -> None:
+    """Leave only the tokens whose bit is set, in place. A model may have more logits than its tokenizer has tokens."""
+    ones = np.unpackbits(np.frombuffer(bits, np.uint8), count=min(8 * len(bits), logits.numel()), bitorder="little")
+    allowed = torch.from_numpy(ones.view(np.bool_)).to(logits.device)
+    logits[: allowed.numel()].masked_fill_(~allowed, -torch.inf)
+    logits[allowed.numel() :] = -torch.inf
 
 
 def plain_greedy(sampling: SamplingParams) -> bool:
