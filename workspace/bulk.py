@@ -61,22 +61,28 @@ def restore(prompts: Sequence[Prompt], by: User) -> list[str]:
             continue
         (taken if prompt.name in live else back).append(prompt)
         live.add(prompt.name)
-    _write(back, by, "restored", archived_at=None)
+    try:
+        with transaction.atomic():
+            _write(back, by, "restored", archived_at=None)
+    except IntegrityError:
+        raise NotDone("One of the names was taken at this moment, so nothing was restored. Try again.") from None
     return [prompt.name for prompt in taken]
 
 
 def tag(prompts: Sequence[Prompt], by: User, added: Sequence[str], removed: Sequence[str] = ()) -> int:
     """Put tags on and take tags off. Returns how many prompts changed. Raises NotDone."""
     changed = []
-    for prompt in prompts:
-        tags = [one for one in dict.fromkeys([*prompt.tags, *added]) if one not in removed]
-        if len(tags) > MAX_TAGS:
-            raise NotDone(f"{prompt.name} would have {len(tags)} tags; a prompt has at most {MAX_TAGS}.")
-        if tags != prompt.tags:
-            prompt.tags = tags
-            changed.append(prompt)
-    note = ", ".join([*(f"+{one}" for one in added), *(f"−{one}" for one in removed)])
-    _write(changed, by, "tagged", each=lambda prompt: {"tags": prompt.tags}, note=note)
+    with transaction.atomic():
+        now = Prompt.objects.select_for_update().order_by("pk").in_bulk([prompt.pk for prompt in prompts])
+        for prompt in prompts:
+            has = now[prompt.pk].tags
+            prompt.tags = [one for one in dict.fromkeys([*has, *added]) if one not in removed]
+            if len(prompt.tags) > MAX_TAGS:
+                raise NotDone(f"{prompt.name} would have {len(prompt.tags)} tags; a prompt has at most {MAX_TAGS}.")
+            if prompt.tags != has:
+                changed.append(prompt)
+        note = ", ".join([*(f"+{one}" for one in added), *(f"−{one}" for one in removed)])
+        _write(changed, by, "tagged", each=lambda prompt: {"tags": prompt.tags}, note=note)
     return len(changed)
 
 

@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,18 +52,22 @@ def read(path: Path, filename: str) -> Document:
     if not head.strip():
         raise NotReadable(f"{filename} is empty.")
     if b"%PDF-" in head[:1024]:
-        text, note = _apart("pdf", path, filename)
+        found = _apart("pdf", path, filename)
     elif head.startswith(b"PK\x03\x04"):
-        text, note = _apart("docx", path, filename)
+        found = _apart("docx", path, filename)
     else:
-        text, note = decoded(path.read_bytes(), filename), ""
-    text = tidy(text)
-    if not text:
+        found = kept(decoded(path.read_bytes(), filename))
+    if not found.text:
         raise NotReadable(f"{filename} holds no text.")
+    return found
+
+
+def kept(text: str, note: str = "") -> Document:
+    """As much of a file's text as is kept, and a note on what is not."""
+    text = tidy(text)
     if len(text) > MAX_CHARACTERS:
         note = f"{note + '; ' if note else ''}the first {MAX_CHARACTERS:,} of {len(text):,} characters"
-        text = text[:MAX_CHARACTERS]
-    return Document(text, note)
+    return Document(text[:MAX_CHARACTERS], note)
 
 
 def decoded(raw: bytes, filename: str) -> str:
@@ -93,8 +97,8 @@ def tidy(text: str) -> str:
 # --- the child process
 
 
-def _apart(kind: str, path: Path, filename: str) -> tuple[str, str]:
-    """Have a child read the file. Whatever goes wrong there is a sentence here."""
+def _apart(kind: str, path: Path, filename: str) -> Document:
+    """Have a child read the file. Whatever goes wrong there is a sentence here, and no more comes back than is kept."""
     command = [sys.executable, "-m", "workspace.documents", kind, str(path)]
     root = Path(__file__).resolve().parent.parent
     try:
@@ -110,7 +114,7 @@ def _apart(kind: str, path: Path, filename: str) -> tuple[str, str]:
         ) from None
     if problem := answer.get("problem"):
         raise NotReadable(f"{filename} {problem}")
-    return answer["text"], answer["note"]
+    return Document(**answer)
 
 
 class _Problem(Exception):
@@ -193,7 +197,7 @@ def main(kind: str, path: str) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        answer = {"pdf": pdf, "docx": docx}[kind](path)
+        answer = asdict(kept(**{"pdf": pdf, "docx": docx}[kind](path)))
     except _Problem as problem:
         answer = {"problem": str(problem)}
     sys.stdout.write(json.dumps(answer))

@@ -37,7 +37,7 @@ class ConfigError(ValueError):
 
 
 def check(name: str, value: float, low: float, high: float) -> None:
-    if isinstance(value, bool) or not math.isfinite(value) or not low <= value <= high:
+    if isinstance(value, bool) or not low <= value <= high or not math.isfinite(value):
         raise ConfigError(name, f"{name} must be between {low:g} and {high:g}, not {value!r}.")
 
 

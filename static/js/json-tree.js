@@ -16,8 +16,10 @@ class Written {
 }
 
 function parse(text) {
-  const fenced = /^\s*```[a-z0-9]*[ \t]*\n([\s\S]*?)\n?[ \t]*```\s*$/i.exec(text);
-  return JSON.parse(fenced ? fenced[1] : text, (key, value, context) =>
+  const bare = text.trim(); // as jobs/structured.py takes a fence off: in linear time, whatever a model has written
+  const line = bare.indexOf("\n");
+  const fenced = line > 0 && bare.endsWith("```") && /^```[a-z0-9]*[ \t\r]*$/i.test(bare.slice(0, line));
+  return JSON.parse(fenced ? bare.slice(line + 1, -3) : text, (key, value, context) =>
     typeof value === "number" && context?.source && String(value) !== context.source ? new Written(context.source) : value,
   );
 }

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from jobs import structured
-from jobs.ml.config import ConfigError
+from jobs.ml.config import ConfigError, SamplingParams
 from jobs.models import Generation
 from jobs.structured import check, check_schema
 from tests.jobs.test_infer_runner import (  # noqa: F401
@@ -225,3 +225,9 @@ def test_a_block_that_is_never_closed_costs_no_time() -> None:
     for text in ("```json\n" + " " * 40_000 + "x", "```\n" + "\n" * 40_000 + "x", "```\n" + "``` " * 10_000 + "x"):
         assert structured.check(text, {"type": "object"}).problem
     assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("nan"), float("inf")])
+def test_a_number_beyond_all_bounds_is_a_parameter_out_of_bounds(value):
+    with pytest.raises(ConfigError, match="must be between"):
+        SamplingParams(temperature=value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 
 import docx
@@ -173,3 +174,16 @@ def test_a_reader_that_dies_takes_nobody_along(tmp_path, monkeypatch):
     monkeypatch.setattr(documents.sys, "executable", "/bin/false")
     with pytest.raises(NotReadable, match="could not be read: it is damaged, or unpacks"):
         read(make_pdf(tmp_path / "a", "x"), "a.pdf")
+
+
+def test_no_more_comes_back_from_the_reader_than_is_kept(tmp_path, capsys, monkeypatch):
+    flood = docx.Document()
+    for _ in range(20):
+        flood.add_paragraph("word " * 400)
+    flood.save(tmp_path / "flood.docx")
+    monkeypatch.setattr(documents, "MAX_CHARACTERS", 1000)
+    monkeypatch.setattr("resource.setrlimit", lambda *limit: None)
+    documents.main("docx", str(tmp_path / "flood.docx"))
+    said = json.loads(capsys.readouterr().out)
+    assert len(said["text"]) == 1000
+    assert said["note"].startswith("the first 1,000 of ")

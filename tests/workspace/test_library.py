@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 
 from tests.conftest import browser
+from workspace import bulk
 from workspace.models import Activity, Membership, Prompt, PromptLabel, ProtectedLabel, Role, Team, User
 
 
@@ -130,6 +131,23 @@ def test_tags_are_put_on_and_taken_off(as_bob: Client, team: Team, library: Any)
     assert shown(as_bob, team, "tags=house+style&tags=support") == ["tone"]
     assert "Write a tag first" in act(as_bob, team, "tag", [library["tone"]], tag=" , ")
     assert "Nothing was chosen" in act(as_bob, team, "tag", [], tag="x")
+
+
+def test_two_people_who_tag_at_once_both_have_their_tags(team: Team, library: dict[str, Prompt], bob: User) -> None:
+    name = next(iter(library))
+    mine, theirs = Prompt.objects.get(pk=library[name].pk), Prompt.objects.get(pk=library[name].pk)
+    bulk.tag([mine], bob, ["first"])
+    bulk.tag([theirs], bob, ["second"])
+    assert {"first", "second"} <= set(Prompt.objects.get(pk=mine.pk).tags)
+
+
+def test_a_name_taken_at_the_moment_of_restoring_is_said(team: Team, library: dict[str, Prompt], bob: User) -> None:
+    away = Prompt.objects.select_related("team").get(pk=next(iter(library.values())).pk)
+    away.archive(bob)
+    Prompt.start(team=team, author=bob, name="Taken", messages=[{"role": "user", "content": "x"}])
+    Prompt.objects.filter(pk=away.pk).update(name="Taken")  # after it was read below by another name
+    with pytest.raises(bulk.NotDone, match="taken at this moment"):
+        bulk.restore([away], bob)
 
 
 def test_moving_changes_the_names_or_nothing(as_bob: Client, team: Team, library: Any, bob: User) -> None:

@@ -44,7 +44,7 @@ def labels_page(
 ) -> HttpResponse:
     labels = list(prompt.labels.select_related("version__author"))
     moves = prompt.label_moves.select_related("before", "after", "by")
-    last = {move.name: move for move in moves.order_by("at", "pk")}
+    last = {move.name: move for move in moves.order_by("name", "-at", "-pk").distinct("name")}
     least = {label.name: label for label in ProtectedLabel.objects.filter(team=request.team)}
     context = {
         "prompt": prompt,
