@@ -227,7 +227,7 @@ def test_a_block_that_is_never_closed_costs_no_time() -> None:
     assert time.monotonic() - began < 1
 
 
-@pytest.mark.parametrize("value", [10**400, -(10**400), float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("nan"), float("inf")], ids=["high", "low", "nan", "inf"])
 def test_a_number_beyond_all_bounds_is_a_parameter_out_of_bounds(value):
     with pytest.raises(ConfigError, match="must be between"):
         SamplingParams(temperature=value)
