@@ -78,7 +78,7 @@ def prompts(context: BrowserContext, team: str, made: dict[str, str]) -> None:
     take(context, "prompt", made["prompt"], height=1100, before=fill_in)
     take(context, "prompt-phone", made["version"], width=360, height=740)
     take(context, "few-shot", made["set"], height=1100)
-    take(context, "playground", made["grid"])
+    take(context, "playground", made["grid"], width=1600)
 
 
 def train(context: BrowserContext, team: str, epochs: str) -> str:

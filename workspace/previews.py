@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from jobs.models import Adapter, LanguageModel
@@ -50,9 +50,10 @@ class Preview:
         specs = [variable.to_dict() for variable in self.values.variables] if self.values else []
         return hashlib.sha256(json.dumps(specs).encode()).hexdigest()[:12]
 
-    @property
+    @cached_property
     def room(self) -> int:
-        return self.model.context_length if self.model else 0
+        """As chat says it: what the model may take as it is served now."""
+        return self.model.room() if self.model else 0
 
 
 def preview(prompt: Prompt, content: dict[str, Any], values: Mapping[str, Any], model: LanguageModel | None) -> Preview:

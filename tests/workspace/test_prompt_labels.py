@@ -88,6 +88,17 @@ class TestLabels:
     def test_a_version_of_another_prompt_is_not_there(self, as_bob: Client, labels: str) -> None:
         assert as_bob.post(labels, {"name": "staging", "number": "9"}).status_code == 404
 
+    def test_who_may_not_publish_is_told_why_instead_of_a_button(
+        self, as_alice: Client, as_bob: Client, team: Team, prompt: Prompt
+    ) -> None:
+        newest = prompt.newest.get_absolute_url()
+        assert "Publish version" in said(as_bob.get(newest))
+        ProtectedLabel.objects.create(team=team, name="production", role=Role.ADMIN)
+        told = said(as_bob.get(newest))
+        assert "Publish version" not in told
+        assert "production is protected here: publishing takes the role admin." in told
+        assert "Publish version" in said(as_alice.get(newest))
+
     def test_a_protected_label_takes_the_role(self, as_alice: Client, as_bob: Client, team: Team, labels: str) -> None:
         as_alice.post(f"/t/{team.slug}/prompts/settings/labels/", {"name": "production", "role": int(Role.ADMIN)})
         refused = as_bob.post(labels, {"name": "production", "number": "1"})

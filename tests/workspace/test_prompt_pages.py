@@ -304,6 +304,18 @@ class TestVersions:
             )  # fmt: skip
         return prompt
 
+    def test_a_version_says_types_and_settings_in_words(
+        self, as_dana: Client, three: Prompt, alice: User, example_set: ExampleSet
+    ) -> None:
+        three.save_version(
+            alice, based_on=3, messages=[{"role": "user", "content": "{{word}}"}],
+            variables=[{"name": "word", "type": "long"}], examples=example_set.newest, shots={"how": "fixed", "seed": 7},
+        )  # fmt: skip
+        whole = said(as_dana.get(three.newest.get_absolute_url()))
+        assert "Long text" in whole
+        assert "The first ones, always the same" in whole
+        assert "Seed of the draw" not in whole
+
     def test_the_history_lists_them(self, as_dana: Client, three: Prompt) -> None:
         whole = said(as_dana.get(f"{three.get_absolute_url()}versions/"))
         assert re.search(r"Version 3.*Version 2.*Version 1", whole)
