@@ -11,7 +11,7 @@ run: .venv/installed
 
 test: .venv/installed-dev
 	@.ci/chromium $(BIN)/python
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

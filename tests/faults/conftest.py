@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -101,15 +102,15 @@ def alive(pid):
         return False
 
 
-def install(folder):
-    """Put a prepared base where the workers look, and its row beside it."""
+@contextmanager
+def installed(folder):
+    """A prepared base where the workers look, and its row beside it; taken away again, for others expect no model."""
     models = Path(settings.STUDIO_MODELS)
     models.mkdir(parents=True, exist_ok=True)
     link = models / folder.name
-    if not link.exists():
-        link.symlink_to(folder)
+    link.symlink_to(folder)
     described = base_model.describe(folder)
-    return LanguageModel.objects.create(
+    yield LanguageModel.objects.create(
         key=folder.name,
         name=described["name"],
         folder=folder.name,
@@ -117,16 +118,19 @@ def install(folder):
         context_length=described["context_length"],
         template_hash=described["template_hash"],
     )
+    link.unlink()
 
 
 @pytest.fixture
 def smollm(transactional_db, base_dir):  # noqa: F811
-    return install(base_dir)
+    with installed(base_dir) as model:
+        yield model
 
 
 @pytest.fixture
 def toy(transactional_db, toy_base):  # noqa: F811
-    return install(toy_base)
+    with installed(toy_base) as model:
+        yield model
 
 
 @pytest.fixture
