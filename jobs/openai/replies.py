@@ -69,7 +69,8 @@ class Replies:
         silence = FIRST_SILENCE
         while len(self.done) < len(self.generations):
             try:
-                index, event = await asyncio.wait_for(self._events.get(), silence)
+                async with asyncio.timeout(silence):  # wait_for would lose a cancellation that comes with an event
+                    index, event = await self._events.get()
             except TimeoutError:
                 for task in self._tasks:
                     if task.done():

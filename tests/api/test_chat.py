@@ -18,7 +18,9 @@ from django.test import AsyncClient
 
 from jobs.ml.engines.base import ContextOverflow, Delta, Request
 from jobs.models import Generation, LanguageModel, State, Worker
+from jobs.openai.replies import Replies
 from jobs.runners import infer
+from jobs.tokenlog import Piece
 
 PATH = "/v1/chat/completions"
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -292,6 +294,20 @@ async def test_a_client_that_leaves_stops_the_model(parrot: Parrot, keys: dict[s
     await web.send_input({"type": "http.disconnect"})
     await until(lambda: Generation.objects.filter(state=State.CANCELLED).count() == 2)
     await web.wait(20)
+
+
+@pytest.mark.parametrize("moments", range(6))
+async def test_a_client_that_leaves_as_a_word_arrives_is_noticed(moments: int) -> None:
+    """Whichever of the two the loop comes to first: who has left does not keep a model busy."""
+    replies = Replies([Generation()])
+    listening = asyncio.create_task(anext(replies.new_text()))
+    await asyncio.sleep(0.01)
+    replies._events.put_nowait((0, Piece(1, "Bon")))
+    for _ in range(moments):
+        await asyncio.sleep(0)
+    left = listening.cancel()
+    done, _ = await asyncio.wait([listening], timeout=5)
+    assert done and listening.cancelled() == left
 
 
 @pytest.mark.parametrize(
