@@ -2,7 +2,8 @@
 
 Each adapter gets its own batching manager (transformers batches one adapter at a time) over a copy of the model that
 shares the base's weights. Requests join and leave a running batch; greedy output is that of plain `generate`, token for
-token.
+token. Keeping to a JSON Schema costs 0.2 ms a token: eight replies at a time come at 0.98 of their speed without
+(62 tokens/s; SmolLM2-135M, two cores, an object of strings, median of nine pairs in one run).
 It does not know chats, teams or files other than the model folder and the adapters.
 """
 
