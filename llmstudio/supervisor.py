@@ -142,7 +142,9 @@ class Supervisor:
         if self.stopping.is_set():
             return
         logs = self.home / "logs"
-        self.children.append(Child("web", web_command(self.host, self.port), self.env, logs))
+        # Without a bound glibc keeps an arena of freed memory for each of some forty threads.
+        web = {"MALLOC_ARENA_MAX": "2", **self.env}
+        self.children.append(Child("web", web_command(self.host, self.port), web, logs))
         for kind in WORKERS:
             env = {**self.env, "STUDIO_WORKER": kind}
             nice = 10 if kind == "train" else 0  # which its trainer inherits: chat and pages come first
