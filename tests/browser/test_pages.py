@@ -118,7 +118,7 @@ def test_pages_for_anyone_are_accessible_and_fit(chromium: Browser, studio: Stac
 
 
 def test_the_web_process_stays_small(studio: Stack, alice: Page) -> None:
-    """Under 180 MB resident after it has served every kind of page: it never loads torch."""
+    """Under 200 MB resident after it has served every kind of page: it never loads torch."""
     base = team_url(alice)
     for part in TEAM_PAGES:
         alice.goto(base + part)
@@ -131,4 +131,4 @@ def test_the_web_process_stays_small(studio: Stack, alice: Page) -> None:
                 resident = int(status.split("VmRSS:")[1].split()[0]) * 1024
         except (OSError, IndexError):
             continue
-    assert 0 < resident < 180e6, f"{resident / 1e6:.0f} MB"
+    assert 0 < resident < 200e6, f"{resident / 1e6:.0f} MB"
