@@ -143,6 +143,7 @@ def test_leave_one_out_on_the_real_model(alice: Page, studio: Stack) -> None:
 def test_a_data_sets_row_is_kept_as_an_example_and_leads_back(alice: Page) -> None:
     alice.goto(team_url(alice) + "data/")
     alice.get_by_role("link", name=re.compile("Interface strings")).first.click()
+    alice.wait_for_url(re.compile(r"/data/[0-9a-f-]{36}/$"))  # its script listens once it has loaded
     alice.locator("tr[data-position]").first.click()
     alice.get_by_role("button", name="Keep as example").click()
     dialog = alice.get_by_role("dialog", name="Keep as example")
