@@ -34,12 +34,12 @@ def prepared_models() -> Path:
     """The folder with the prepared base model; made on first use, kept between runs."""
     models = Path(os.environ.get("STUDIO_TEST_MODELS") or ROOT / "var" / "models")
     base = models / "smollm2-135m-instruct"
-    models.mkdir(parents=True, exist_ok=True)
-    with (models / ".preparing").open("w") as one_at_a_time:
-        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
-        try:
-            base_model.check(base)
-        except base_model.ModelMissing:
+    try:
+        base_model.check(base)
+    except base_model.ModelMissing:
+        models.mkdir(parents=True, exist_ok=True)
+        with (models / ".preparing").open("w") as one_at_a_time:  # the second finds it done
+            fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
             subprocess.run([sys.executable, "-m", "jobs.ml", "prepare", str(base)], cwd=ROOT, check=True)
     return models
 

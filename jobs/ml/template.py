@@ -22,6 +22,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": str}
+LONG = 4_000  # tokens, from which on the memory that took them is worth giving back
 
 
 class TemplateMismatch(ValueError):
@@ -47,6 +48,13 @@ class Encoded:
 
 def _raise(message: str) -> None:
     raise TemplateError(message)
+
+
+def _give_back() -> None:
+    """Free memory goes back to the system. glibc keeps what a tokenizer took to be read or to read a long text (10 to
+    30 MB, for each thread) for good otherwise, and the web process has many threads."""
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 class ChatTemplate:
@@ -83,7 +91,10 @@ class ChatTemplate:
     def hash(self) -> str:
         """SHA-256 over the template, the special tokens and the tokenizer: the identity a run is pinned to."""
         parts = (self.source, json.dumps(self.specials, sort_keys=True), self.tokenizer.to_str())
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        del parts
+        _give_back()
+        return digest
 
     def render(self, messages: list[Message], *, add_generation_prompt: bool = False) -> str:
         """The conversation as text. Raises TemplateMismatch where the template refuses it (role order, say)."""
@@ -100,7 +111,9 @@ class ChatTemplate:
 
     def prompt_ids(self, messages: list[Message], *, prefill: str = "") -> list[int]:
         """Token ids that ask for the next assistant turn; `prefill` is the part of the answer already written."""
-        ids, _ = self._tokenise(messages, add_generation_prompt=True)
+        ids = self._tokenise(messages, add_generation_prompt=True)[0]
+        if len(ids) > LONG:
+            _give_back()
         return ids + (self._text_ids(prefill)[0] if prefill else [])
 
     def encode(self, messages: list[Message], *, loss_on: str = "assistant") -> Encoded:
@@ -196,6 +209,5 @@ class ChatTemplate:
 def load_template(model_dir: str) -> ChatTemplate:
     """The template of a model folder, read once per process."""
     template = ChatTemplate(Path(model_dir))
-    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc keeps the 14 MB that reading took, unless told
-        libc.malloc_trim(0)
+    _give_back()
     return template
