@@ -2,7 +2,7 @@
 // holding still: while someone has chosen prompts or scrolled on, the list is not drawn anew under their hands.
 class PromptLibrary extends HTMLElement {
   connectedCallback() {
-    this.search = this.querySelector("#library-search");
+    this.search = this.querySelector("#prompt-list-search");
     this.addEventListener("change", (event) => this.chosen(event.target));
     this.addEventListener("click", (event) => this.clicked(event));
     this.addEventListener("reset", () => setTimeout(() => this.count()));
@@ -11,7 +11,7 @@ class PromptLibrary extends HTMLElement {
     this.keys = (event) => this.key(event);
     document.addEventListener("htmx:after:swap", this.swapped);
     document.addEventListener("keydown", this.keys);
-    if (matchMedia("(width < 900px)").matches) this.querySelector(".library-folders")?.removeAttribute("open");
+    if (matchMedia("(width < 900px)").matches) this.querySelector(".prompt-list-folders")?.removeAttribute("open");
     this.count();
   }
 
@@ -51,7 +51,7 @@ class PromptLibrary extends HTMLElement {
     const now = rows.indexOf(this.at);
     const next = rows[Math.max(0, Math.min(rows.length - 1, now + step))];
     for (const row of rows) row.classList.toggle("at", row === next);
-    next.querySelector(".library-name a").focus();
+    next.querySelector(".prompt-list-name a").focus();
     next.scrollIntoView({ block: "nearest" });
   }
 
@@ -65,8 +65,8 @@ class PromptLibrary extends HTMLElement {
   clicked(event) {
     const row = event.target.closest("tr[data-row]");
     if (!row || getSelection().toString()) return;
-    if (event.target.closest(".library-tick") && !event.target.matches("input")) row.querySelector("input[name=prompt]").click();
-    else if (!event.target.closest("a, button, input, .library-tick")) row.querySelector(".library-name a").click();
+    if (event.target.closest(".prompt-list-tick") && !event.target.matches("input")) row.querySelector("input[name=prompt]").click();
+    else if (!event.target.closest("a, button, input, .prompt-list-tick")) row.querySelector(".prompt-list-name a").click();
   }
 
   chosen(box) {
@@ -83,9 +83,9 @@ class PromptLibrary extends HTMLElement {
       all.indeterminate = number > 0 && number < this.rows.length;
       all.checked = number > 0 && number === this.rows.length;
     }
-    const library = this.querySelector("#library");
-    if (number || this.rows.length > Number(library.dataset.page)) delete library.dataset.refreshOn;
-    else library.dataset.refreshOn = "prompt:*";
+    const list = this.querySelector("#prompt-list");
+    if (number || this.rows.length > Number(list.dataset.page)) delete list.dataset.refreshOn;
+    else list.dataset.refreshOn = "prompt:*";
   }
 }
 
