@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from jobs.texts import typed
+
 MAX_TEXT = 100_000  # characters in one message
 MAX_SYSTEM = 20_000
 TITLE_LENGTH = 60
@@ -27,7 +29,7 @@ class Refused(ValueError):
 
 def checked_text(text: str) -> str:
     """What a person typed, without the blank lines around it. Raises Refused for too little and for too much."""
-    text = text.replace("\r\n", "\n").replace("\x00", "").strip()
+    text = typed(text).strip()
     if not text:
         raise Refused("empty", "The message is empty. Write something first.")
     if len(text) > MAX_TEXT:

@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.texts import typed
+
 MAX_BYTES = 20 * 2**20  # of the file
 MAX_PAGES = 200
 MAX_CHARACTERS = 500_000  # kept
@@ -90,7 +92,7 @@ def decoded(raw: bytes, filename: str) -> str:
 
 def tidy(text: str) -> str:
     """One kind of line end, no NULs or lone surrogates (no database keeps them), no more than two blank lines running."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "").encode("utf-8", "ignore").decode()
+    text = typed(text).replace("\r", "\n")
     return re.sub(r"\n{4,}", "\n\n\n", text).strip()
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import UUID
 
+from jobs.texts import typed
+
 MAX_TEXT = 100_000  # characters of an input, an output or one value
 MAX_VALUES = 100
 
@@ -46,7 +48,7 @@ class Texts:
                 raise BadExample(name, f"The {name} is not a text.")
             if len(text) > MAX_TEXT:
                 raise BadExample(name, f"The {name} has {len(text):,} characters; at most {MAX_TEXT:,} fit.")
-            clean[name] = text.replace("\r\n", "\n").replace("\x00", "").encode("utf-8", "ignore").decode()
+            clean[name] = typed(text)
         for name in ("input", "output"):
             if not clean[name].strip():
                 raise BadExample(name, f"The {name} is empty. An example has both an input and the output to it.")

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobs.texts import typed
 from workspace.examples import BadExample, Texts
 from workspace.prompts import NAME
 
@@ -52,7 +53,7 @@ def read(text: str, *, most: int) -> Pasted:
             f"This is {len(text):,} characters; at most {MAX_PASTE:,} can be pasted at once. "
             "Import larger material as a data set."
         )
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
+    text = typed(text.removeprefix("\ufeff")).replace("\r", "\n")
     if not text.strip():
         raise NotReadable("Nothing was pasted. Paste a table with the columns input and output, or JSON lines.")
     pasted = Pasted()

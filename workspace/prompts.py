@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from jobs.texts import typed
+
 Message = dict[str, str]  # {"role", "content"} or {"type": "placeholder", "name"}
 
 ROLES = ("system", "user", "assistant")
@@ -127,8 +129,7 @@ def _checked(number: int, message: Any) -> Message:
         raise PromptError("bad_message", f"Message {number} has no text.")
     if message.get("role") not in ROLES:
         raise PromptError("bad_message", f"Message {number} has the role {str(message.get('role'))[:40]!r}.")
-    content = message["content"].replace("\r\n", "\n").replace("\x00", "").encode("utf-8", "ignore").decode()
-    return {"role": message["role"], "content": content}
+    return {"role": message["role"], "content": typed(message["content"])}
 
 
 def fill(

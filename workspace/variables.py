@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal, Self, get_args
 
-from jobs.models.lifecycle import storable
 from jobs.numbers import parse_number
+from jobs.texts import storable
 from workspace.prompts import PromptError
 
 Kind = Literal["text", "long", "number", "choice", "boolean", "date", "list", "json"]

@@ -15,8 +15,9 @@ from django.db.models.functions import Now
 
 from jobs import structured
 from jobs.ml.config import SamplingParams
-from jobs.models.lifecycle import Job, JobQuerySet, State, storable
+from jobs.models.lifecycle import Job, JobQuerySet, State
 from jobs.tasks import ring_on_commit
+from jobs.texts import storable
 
 if TYPE_CHECKING:
     from jobs.models.catalogue import Adapter, LanguageModel

@@ -63,11 +63,6 @@ EDGES: frozenset[tuple[State, State]] = frozenset(
 )
 
 
-def storable(text: str) -> str:
-    """The text without what PostgreSQL cannot keep: NUL, and halves of characters."""
-    return text.replace("\x00", "").encode("utf-8", "ignore").decode()
-
-
 class LeaseLost(Exception):
     """This attempt no longer holds the job: stop at once, write nothing more."""
 

@@ -16,7 +16,7 @@ from django.utils.text import slugify
 
 import llmstudio
 from jobs.models import Adapter, Checkpoint, FineTune, MetricPoint, RunEvent, SampleAnswer, State
-from jobs.models.lifecycle import storable
+from jobs.texts import storable
 
 log = logging.getLogger(__name__)
 

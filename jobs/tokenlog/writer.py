@@ -10,7 +10,7 @@ import redis
 from django.conf import settings
 
 from jobs.models import Generation
-from jobs.models.lifecycle import storable
+from jobs.texts import storable
 from jobs.tokenlog.events import AWAY, key_of, parse
 
 log = logging.getLogger(__name__)

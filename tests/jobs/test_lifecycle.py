@@ -8,7 +8,8 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 
 from jobs.models import Dataset, FineTune, Generation, Job, LanguageModel, LeaseLost, State
-from jobs.models.lifecycle import EDGES, FINAL, storable
+from jobs.models.lifecycle import EDGES, FINAL
+from jobs.texts import storable
 
 pytestmark = pytest.mark.django_db
 

@@ -108,6 +108,12 @@ def test_a_reply_that_came_to_nothing_leaves_the_questions_joined(chat, alice):
     assert second.generation.messages == [{"role": "user", "content": "One\n\nTwo"}]
 
 
+def test_what_cannot_be_stored_is_left_out_of_a_message(chat, alice):
+    """A program that cuts an emoji in two sends half a character, which JSON carries and PostgreSQL does not keep."""
+    reply = chat.send(alice, "Hello \ud83d\x00\r\nyou", parent=None, client_id=cid())
+    assert reply.generation.messages == [{"role": "user", "content": "Hello \nyou"}]
+
+
 @pytest.mark.parametrize("text", ["", "   \n\t "])
 def test_an_empty_message_is_refused(chat, alice, text):
     with pytest.raises(Refused, match="Write something first"):

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from jobs.texts import storable
 from workspace.interchange.drafts import MAX_BYTES, Refused
 
 MAX_DEPTH = 40
@@ -138,7 +139,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, list):
         return [plain(inner, depth + 1) for inner in value]
     if isinstance(value, str):
-        return value.replace("\x00", "").encode("utf-8", "ignore").decode()
+        return storable(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise Refused(f"{value} is not a number that can be kept.")
     if value is None or isinstance(value, bool | int | float):

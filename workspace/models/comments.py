@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from django.utils.safestring import SafeString
 
 from jobs import notices
-from jobs.models.lifecycle import storable
+from jobs.texts import typed
 from workspace import mentions
 from workspace.models.activity import Activity
 from workspace.models.notifications import Notification, clipped
@@ -194,7 +194,7 @@ class Comment(models.Model):
 
 def checked(text: str) -> str:
     """What is stored of a text, or CommentRefused."""
-    text = storable(text.replace("\r\n", "\n")).strip()
+    text = typed(text).strip()
     if not text:
         raise CommentRefused("The comment is empty. Write something first.")
     if len(text) > LONGEST:

@@ -17,6 +17,7 @@ from django.db.models import Q
 
 from jobs import notices
 from jobs.models import Generation
+from jobs.texts import typed
 from workspace.models.people import User
 
 PRAISE = {"correct": "Correct", "followed": "Followed the instructions", "clear": "Well put", "concise": "To the point"}
@@ -113,7 +114,7 @@ def checked_opinion(generation: Generation, opinion: dict[str, Any]) -> dict[str
         checked["reasons"] = [reason for reason in REASONS if reason in opinion["reasons"]]
     for name, most in (("note", MAX_NOTE), ("correction", MAX_CORRECTION)):
         if name in opinion:
-            text = str(opinion[name]).replace("\r\n", "\n").replace("\x00", "").strip()
+            text = typed(str(opinion[name])).strip()
             if len(text) > most:
                 raise NotKept(f"The {name} has {len(text):,} characters; at most {most:,} are kept. Shorten it.")
             checked[name] = text
