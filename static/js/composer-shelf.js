@@ -31,6 +31,8 @@ export class Shelf {
       this.upload(files);
     });
     this.dropping();
+    // Leaving now would break off a file on its way; the browser asks first.
+    addEventListener("beforeunload", (event) => this.reading && event.preventDefault());
   }
 
   // A file may be dropped anywhere on the conversation.

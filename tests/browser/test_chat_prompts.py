@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.browser.test_chat import CHAT, ended, start, text_of
 from tests.browser.test_pages import team_url
@@ -18,6 +18,11 @@ Prompt.start(
     variables=[{{"name": "word"}}, ],
 )
 """
+
+
+def attached(page: Page, name: str) -> Locator:
+    """The file as the server keeps it; until it has been read, its chip has no such mark and a reload would lose it."""
+    return page.locator(".composer-box [data-attachment]", has_text=name)
 
 
 def test_a_prompt_a_file_and_an_opinion(alice_context: BrowserContext, studio: Stack) -> None:
@@ -55,7 +60,7 @@ def test_a_prompt_a_file_and_an_opinion(alice_context: BrowserContext, studio: S
     with alice.expect_file_chooser() as chooser:
         box.press("Enter")
     chooser.value.set_files({"name": "weather.txt", "mimeType": "text/plain", "buffer": b"It was cold. " * 9000})
-    expect(alice.locator(".composer-box .attached", has_text="weather.txt")).to_be_visible()
+    expect(attached(alice, "weather.txt")).to_be_visible()
     expect(alice.get_by_text("weather.txt has about")).to_be_visible()
     box.press("Enter")
     expect(alice.get_by_role("alert").first).to_contain_text("more than the model can read")
@@ -63,19 +68,19 @@ def test_a_prompt_a_file_and_an_opinion(alice_context: BrowserContext, studio: S
     expect(alice.get_by_text("cut to its first")).to_be_visible()
     expect(alice.get_by_text("weather.txt has about")).to_be_hidden()
     alice.get_by_role("button", name="Remove weather.txt").click()
-    expect(alice.locator(".composer-box .attached", has_text="weather.txt")).to_have_count(0)
+    expect(attached(alice, "weather.txt")).to_have_count(0)
     alice.locator("chat-composer input[type=file]").set_input_files(
         {"name": "weather.md", "mimeType": "text/markdown", "buffer": b"It was cold."}
     )
-    expect(alice.locator(".composer-box .attached", has_text="weather.md")).to_be_visible()
+    expect(attached(alice, "weather.md")).to_be_visible()
     alice.reload()
-    expect(alice.locator(".composer-box .attached")).to_have_count(2)
+    expect(alice.locator(".composer-box [data-attachment]")).to_have_count(2)
     box.press("Enter")
     said = alice.locator(".turn-said").last
     expect(said).to_contain_text("The opposite of hot?")
     expect(said.get_by_role("link", name="weather.md")).to_be_visible()
     expect(said.get_by_role("link", name="words/antonym v1")).to_be_visible()
-    expect(alice.locator(".composer-box .attached")).to_have_count(0)
+    expect(alice.locator(".composer-box [data-attachment]")).to_have_count(0)
     ended(alice)
 
     # thumbs, reasons and a correction, seen in another tab at once
@@ -120,5 +125,5 @@ def test_a_new_chat_starts_with_a_prompt_or_a_file(alice: Page) -> None:
         {"name": "a.csv", "mimeType": "text/csv", "buffer": b"a,b\n1,2"}
     )
     alice.wait_for_url(CHAT)
-    expect(alice.locator(".composer-box .attached", has_text="a.csv")).to_be_visible()
+    expect(attached(alice, "a.csv")).to_be_visible()
     expect(alice.get_by_label("Message", exact=True)).to_have_value("Look: ")
