@@ -20,8 +20,7 @@ lint: .venv/installed-dev
 	$(BIN)/djlint templates --lint --quiet
 
 bench: .venv/installed-dev
-	@for file in $(filter-out bench/__init__.py,$(wildcard bench/*.py)); do \
-	  echo "$$file"; $(BIN)/python -m bench.$$(basename $$file .py) || exit 1; done
+	@$(BIN)/python -m bench
 
 screenshots: .venv/installed-dev
 	@.ci/chromium $(BIN)/python

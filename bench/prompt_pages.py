@@ -5,7 +5,7 @@
 The whole stack runs as `make run` runs it, on a data folder of its own; one person, signed in through the page, asks for one
 page after the other over HTTP: the list, its next page, a folder, searches for common and seldom words, a prompt, an old
 version. Peer, in the same run and in turns with it: a bare Django view (ASGI, no middleware, no database) that returns a
-page of the list's size. The promise is a 95th percentile below 100 ms for each. Prints JSON.
+page of the list's size. The promise is a 95th percentile below 100 ms for each.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 
 import httpx
 
-from bench import report
+from bench import Claim, report
 from tests.stack import OWNER, PASSWORD, ROOT, Stack, free_port, running
 
 PROMISE_MS = 100
@@ -209,8 +209,6 @@ def measure(stack: Stack, team: str, keys: list[str], requests: int, versions: i
         "pages": found,
         "peer_bare_django": bare_ms,
         "ratio_of_medians": {name: round(page["p50_ms"] / bare_ms["p50_ms"], 1) for name, page in found.items()},
-        "promise_p95_ms": PROMISE_MS,
-        "kept": all(page["p95_ms"] < PROMISE_MS for page in found.values()),
     }
 
 
@@ -240,7 +238,10 @@ def main() -> None:
             "requests_of_each": options.requests,
             **measure(stack, team, keys, options.requests, options.versions),
         }
-    report(result, options.out)
+    pages = result["pages"].items()
+    report(
+        [Claim(name, "ms at p95", [page["p95_ms"]], at_most=PROMISE_MS) for name, page in pages], result, options.out
+    )
 
 
 if __name__ == "__main__":
