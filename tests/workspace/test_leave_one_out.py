@@ -148,9 +148,7 @@ def test_a_prompt_with_several_variables_says_which_takes_the_question(
     assert grid.inputs.first().values == {"lang": "French", "word": "number 0"}
 
 
-def test_the_question_goes_by_itself_where_one_variable_stands_out(
-    as_bob, prompt, alice, base, test_rows, example_set
-):
+def test_the_question_goes_by_itself_where_one_variable_stands_out(as_bob, prompt, alice, base, test_rows, example_set):
     """The only one in the last user message, else the only one without a default."""
     asked = {"based_on": None, "examples": example_set.newest}
     last = prompt.save_version(

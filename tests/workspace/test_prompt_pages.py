@@ -167,7 +167,7 @@ class TestSaving:
         archive = f"{prompt.get_absolute_url()}archive/"
         as_bob.post(archive)
         refused = as_bob.post(prompt.get_absolute_url(), fields(prompt, content="New {{word}}"))
-        assert "archived meanwhile" in said(refused)
+        assert "This prompt is archived. Restore it first." in said(refused)
         assert "New {{word}}" in page(refused)
         assert "Restore" in page(as_bob.get(prompt.get_absolute_url(), follow=True))
         as_bob.post(archive, {"undo": "1"})

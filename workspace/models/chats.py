@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from jobs import notices
 from jobs.models import Adapter, Generation, LanguageModel
 from workspace.chats import Asked, Refused, checked_text, request_messages, title_from, turns_to_drop
 from workspace.models.activity import Activity
 from workspace.models.messages import Message, Turn, left_out
 from workspace.models.people import Team, User
+from workspace.models.shared import Shared
 
 if TYPE_CHECKING:
     from workspace.models.attachments import Attachment
@@ -47,10 +47,8 @@ class ChatQuerySet(models.QuerySet["Chat"]):
         return self.filter(Q(title__icontains=words) | models.Exists(said))
 
 
-class Chat(models.Model):
-    """One conversation. `version` grows with every change, so a page knows whether it is stale.
-
-    `beside` joins two chats that are asked the same questions: the page of the first shows both."""
+class Chat(Shared):
+    """One conversation. `beside` joins two chats that are asked the same questions: the page of the first shows both."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="chats")
@@ -63,10 +61,8 @@ class Chat(models.Model):
         default=dict
     )  # jobs.ml SamplingParams fields that were changed
     beside = models.OneToOneField("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
-    version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True)
-    archived_at = models.DateTimeField(null=True, blank=True)
 
     objects = ChatQuerySet.as_manager()
 
@@ -265,21 +261,12 @@ class Chat(models.Model):
                 "model_gone", f"The adapter {self.adapter} is archived. Restore it, or choose another in the panel."
             )
 
-    # --- changing the chat itself
-
-    def change(self, **fields: Any) -> None:
-        """Write these fields and no others, raise the version and tell the team."""
-        Chat.objects.filter(pk=self.pk).update(version=F("version") + 1, **fields)
-        self.refresh_from_db(fields=["version", *fields])
-        notices.changed(self.team_id, "chat", self.pk, self.version)
-
     def archive(self, by: User, *, undo: bool = False) -> None:
-        """Put the chat (and its other half) away, or take it back out. Nothing is lost either way."""
+        """With its other half."""
         with transaction.atomic():
-            for chat in [self, self.beside]:
-                if chat:
-                    chat.change(archived_at=None if undo else Now())
-            Activity.record(self.team_id, by, "restored" if undo else "archived", self)
+            if self.beside:
+                self.beside.change(archived_at=None if undo else Now())
+            super().archive(by, undo=undo)
 
     # --- reading it
 

@@ -8,19 +8,18 @@ from typing import Any, NamedTuple, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from jobs import notices
 from workspace import examples as places
 from workspace import fewshot
 from workspace.examples import Clash, Difference, Slot, Texts
 from workspace.fewshot import Shots
 from workspace.models.activity import Activity
 from workspace.models.example import Example
-from workspace.models.immutable import Stale
 from workspace.models.people import Team, User
+from workspace.models.shared import Versioned
 
 MAX_EXAMPLES = 2000  # in one set
 
@@ -79,19 +78,16 @@ class ExampleSetQuerySet(models.QuerySet["ExampleSet"]):
             return {row[0]: Figures(*row[1:]) for row in cursor.fetchall()}
 
 
-class ExampleSet(models.Model):
-    """An ordered set of examples, shared by prompts. What it holds is in its versions."""
+class ExampleSet(Versioned):
+    """An ordered set of examples, shared by prompts, which keep an archived one. What it holds is in its versions."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="example_sets")
     author = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     name = models.CharField(max_length=120)
     description = models.TextField(blank=True, max_length=2000)
-    latest = models.PositiveIntegerField(default=0)
-    version = models.PositiveIntegerField(default=1)  # grows with every change, for notices
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True)
-    archived_at = models.DateTimeField(null=True, blank=True)
 
     objects = ExampleSetQuerySet.as_manager()
 
@@ -125,7 +121,7 @@ class ExampleSet(models.Model):
         self, author: User, order: Sequence[uuid.UUID], *, note: str = "", based_on: int | None = None
     ) -> ExampleSetVersion:
         """The next version: these examples of this set, in this order. `based_on` is the version the author saw (None:
-        whatever is newest). Raises Stale when there is a newer one, and TooMany."""
+        whatever is newest). Raises Stale when there is a newer one, Archived, and TooMany."""
         if len(order) > MAX_EXAMPLES:
             raise TooMany(len(order))
         with transaction.atomic():
@@ -137,13 +133,6 @@ class ExampleSet(models.Model):
             verb = "started" if version.number == 1 else "saved"
             Activity.record(self.team_id, author, verb, self, note="" if version.number == 1 else note)
             return version
-
-    def held(self, based_on: int | None = None) -> ExampleSet:
-        """The row, locked until the transaction ends. Raises Stale."""
-        held = ExampleSet.objects.select_for_update().get(pk=self.pk)
-        if based_on is not None and based_on != held.latest:
-            raise Stale(held.versions.select_related("author").get(number=held.latest))
-        return held
 
     def add(self, author: User, *, input: str, output: str, note: str = "", **fields: Any) -> Example:
         """One more example at the end, as a new version. `fields`: values, source_kind, source_id. Raises BadExample."""
@@ -193,17 +182,11 @@ class ExampleSet(models.Model):
         order = self.versions.get(number=number).order
         return self.save_version(author, order, note=f"Restored version {number}")
 
-    def change(self, **fields: Any) -> None:
-        """Write these fields and no others, raise the notice version and tell the team."""
-        ExampleSet.objects.filter(pk=self.pk).update(version=F("version") + 1, **fields)
-        self.refresh_from_db(fields=["version", *fields])
-        notices.changed(self.team_id, "examples", self.pk, self.version)
-
-    def archive(self, by: User, *, undo: bool = False) -> None:
-        """Put the set away, or take it back out (IntegrityError if its name was taken since). Prompts keep using it."""
+    def describe(self, *, name: str, description: str) -> None:
+        """Another name or description. Raises Archived, and IntegrityError for a name that is taken."""
         with transaction.atomic():
-            self.change(archived_at=None if undo else Now())
-            Activity.record(self.team_id, by, "restored" if undo else "archived", self)
+            self.held()
+            self.change(name=name, description=description)
 
 
 class ExampleSetVersion(models.Model):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -17,12 +19,29 @@ from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 from jobs import notices
 from jobs.models import Dataset, LanguageModel, Worker
 from llmstudio.http import StudioRequest
-from workspace.models import Activity, Grid, GridColumn, GridRefused, PromptVersion, Role, Team
+from workspace import starters
+from workspace.models import Activity, Archived, Grid, GridColumn, GridRefused, PromptVersion, Role, Team
 from workspace.models.grids import MAX_COLUMNS, MAX_INPUTS
 from workspace.scores import METRICS
 from workspace.sheets import WINDOW, Sheet
 
 LISTED = 60
+
+
+def refusing(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The view of a grid, with what the grid refuses said on its page: an open dialog keeps what was typed."""
+
+    @wraps(view)
+    def said(request: StudioRequest, grid_id: UUID, **ids: UUID) -> HttpResponse:
+        try:
+            return view(request, grid_id, **ids)
+        except (GridRefused, Archived) as refusal:
+            if request.htmx:
+                return trigger_client_event(HttpResponse(status=204), "grid-refused", {"message": str(refusal)})
+            messages.error(request, str(refusal))
+            return redirect(owned(request.team, grid_id))
+
+    return said
 
 
 def grids(request: StudioRequest) -> HttpResponse:
@@ -47,7 +66,7 @@ def grid_new(request: StudioRequest) -> HttpResponse:
         messages.error(request, "No model can answer here yet. An admin adds one under Models.")
         return redirect("grids", team=request.team.slug)
     if request.POST.get("example"):
-        return redirect(Grid.example(request.team, request.user, model))
+        return redirect(starters.grid(request.team, request.user, model))
     version = named(request, "prompt_version", PromptVersion.objects.filter(prompt__team=request.team))
     dataset = named(request, "dataset", Dataset.objects.for_team(request.team))
     name = request.POST.get("name", "").strip()[:120] or begun_with(version, dataset)
@@ -75,18 +94,21 @@ def grid_progress(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     return render(request, "workspace/_grid_progress.html", {"grid": found, **whole(sheet)})
 
 
+@refusing
 def grid_change(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     """Its name, blind mode, or the measure of its scores."""
     found = owned(request.team, grid_id)
     post = request.POST
+    asked: dict[str, Any] = {}
     if name := post.get("name", "").strip()[:120]:
-        found.change(name=name)
+        asked["name"] = name
     if "blind" in post:
-        found.change(blind=post["blind"] == "1")
+        asked["blind"] = post["blind"] == "1"
     if "metric" in post:
+        asked["metric"] = post["metric"]
         if post["metric"] and post["metric"] not in METRICS:
             return HttpResponseBadRequest("There is no such measure.", content_type="text/plain")
-        found.choose_metric(post["metric"])
+    found.adjust(**asked)
     return done(request, found)
 
 
@@ -104,18 +126,16 @@ def grid_copy(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     return redirect(twin)
 
 
+@refusing
 def grid_run(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     """Run all, or the columns and inputs that are named, or only what has no answer yet."""
     found = owned(request.team, grid_id)
     columns, inputs = request.POST.getlist("column"), request.POST.getlist("input")
-    try:
-        chosen = {"columns": part(found.columns, columns), "inputs": part(found.inputs, inputs)}
-        if request.POST.get("which") == "missing":
-            found.run_missing(request.user)
-        else:
-            found.start_run(request.user, **chosen)
-    except GridRefused as refusal:
-        return refused(request, found, refusal)
+    chosen = {"columns": part(found.columns, columns), "inputs": part(found.inputs, inputs)}
+    if request.POST.get("which") == "missing":
+        found.run_missing(request.user)
+    else:
+        found.start_run(request.user, **chosen)
     return done(request, found)
 
 
@@ -167,13 +187,6 @@ def done(request: StudioRequest, grid: Grid) -> HttpResponse:
     """Nothing to show but the grid itself, which the page fetches again."""
     if request.htmx:
         return trigger_client_event(HttpResponse(status=204), "grid-done")
-    return redirect(grid)
-
-
-def refused(request: StudioRequest, grid: Grid, refusal: GridRefused) -> HttpResponse:
-    if request.htmx:
-        return trigger_client_event(HttpResponse(status=204), "grid-refused", {"message": str(refusal)})
-    messages.error(request, str(refusal))
     return redirect(grid)
 
 
