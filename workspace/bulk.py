@@ -152,17 +152,5 @@ def _write(
                 prompt.index()
             notices.changed(prompt.team_id, "prompt", prompt.pk, prompt.version + 1)
         Activity.objects.bulk_create(
-            [
-                Activity(
-                    team_id=prompt.team_id,
-                    actor=by,
-                    verb=verb,
-                    kind="prompt",
-                    object_id=str(prompt.pk),
-                    name=str(prompt)[:200],
-                    url=prompt.get_absolute_url()[:300],
-                    note=(was(prompt) if was else note)[:300],
-                )
-                for prompt in prompts
-            ]
+            [Activity.of(prompt.team_id, by, verb, prompt, note=was(prompt) if was else note) for prompt in prompts]
         )
