@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from django.db import models, transaction
 from django.db.models import Q
@@ -21,9 +21,6 @@ from workspace.models.activity import Activity
 from workspace.models.messages import Message, Turn, left_out
 from workspace.models.people import Team, User
 from workspace.models.shared import Shared
-
-if TYPE_CHECKING:
-    from workspace.models.attachments import Attachment
 
 ALONE_TOO_LONG = "The last message is too long by itself, even without the turns before it. Edit it to be shorter."
 
@@ -122,7 +119,8 @@ class Chat(Shared):
                 )
             said = chat.messages.create(role="user", author=author, text=text, parent_id=parent, client_id=client_id)
             if attached:
-                chat._attach(said, author, attached)
+                chat.team.attachments.send(said, author, attached)
+                chat._check_fits(said)
             chat.title = chat.title or title_from(text)
             if parent is None and not chat.messages.exclude(pk=said.pk).exists():
                 Activity.record(chat.team_id, author, "started", chat)
@@ -181,26 +179,8 @@ class Chat(Shared):
         found = rows.prefetch_related("attachments").in_bulk(ids)
         return [found[pk] for pk in reversed(ids)]
 
-    def _attach(self, said: Message, author: User, wanted: Sequence[uuid.UUID]) -> None:
-        """Send these attachments with `said`, in this order. Refused for one that is not here, and for what the model
-        could not read even by itself."""
-        ours = Q(chat=self) | Q(chat__beside=self) | Q(chat=self.beside_id)
-        rows: dict[uuid.UUID, Attachment] = {
-            row.pk: row for row in self.team.attachments.select_for_update(of=("self",)).filter(ours, pk__in=wanted)
-        }
-        for key in dict.fromkeys(wanted):
-            if (row := rows.get(key)) is None:
-                raise Refused(
-                    "not_found", "A file of this message is no longer here. Add it again, or send without it."
-                )
-            if row.message_id is None and row.chat_id == self.pk and row.author_id == author.pk:
-                row.message = said
-                row.save(update_fields=["message"])
-            else:
-                row = row.again(self, author, said)
-            said.prompt_version = row.prompt_version or said.prompt_version
-        if said.prompt_version:
-            said.save(update_fields=["prompt_version"])
+    def _check_fits(self, said: Message) -> None:
+        """Raises Refused for a message that the model could not read even by itself."""
         tokens, room = self._count(said.as_turns()), self.model.room()
         if tokens >= room:
             raise Refused(
