@@ -16,7 +16,8 @@ from jobs.models import Dataset
 from tests.stack import prepared_models
 from tests.workspace.conftest import answer
 from workspace import pasting
-from workspace.examples import Slot, Texts, differences, merge, summary
+from workspace.example_merging import differences, merge
+from workspace.examples import Slot, Texts, summary
 from workspace.models import Example, ExampleSet, Feedback, Grid, Prompt, Stale, TooMany
 
 

@@ -12,9 +12,9 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from workspace import examples as places
-from workspace import fewshot
-from workspace.examples import Clash, Difference, Slot, Texts
+from workspace import example_merging, fewshot
+from workspace.example_merging import Choice, Clash, Difference
+from workspace.examples import Slot, Texts, summary
 from workspace.fewshot import Shots
 from workspace.models.activity import Activity
 from workspace.models.example import Example
@@ -161,7 +161,7 @@ class ExampleSet(Versioned):
         replaces the old one. Raises Stale and TooMany."""
         with transaction.atomic():
             base = self.held(based_on).newest.order
-            if not (what := places.summary(base, slots)):
+            if not (what := summary(base, slots)):
                 return None
             old = Example.objects.filter(set=self).in_bulk([slot.example for slot in slots if slot.example])
             order: list[uuid.UUID] = []
@@ -239,11 +239,11 @@ class ExampleSetVersion(models.Model):
     def differences(self, newer: ExampleSetVersion) -> list[Difference]:
         """What changed from this version to `newer`."""
         origin = Example.objects.origins(newer.order, self.order)
-        return places.differences(self.order, newer.order, origin)
+        return example_merging.differences(self.order, newer.order, origin)
 
     def merged(
-        self, theirs: ExampleSetVersion, mine: Sequence[Slot], choices: Mapping[uuid.UUID, places.Choice] | None = None
+        self, theirs: ExampleSetVersion, mine: Sequence[Slot], choices: Mapping[uuid.UUID, Choice] | None = None
     ) -> tuple[list[Slot], list[Clash]]:
         """Someone's changes to this version put on top of a newer one, and the examples that both changed."""
         became = {old: new for new, old in Example.objects.origins(theirs.order, self.order).items()}
-        return places.merge(self.order, theirs.order, mine, became, choices)
+        return example_merging.merge(self.order, theirs.order, mine, became, choices)

@@ -14,7 +14,8 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from llmstudio.http import StudioRequest
 from workspace import pasting
-from workspace.examples import Choice, Slot, moved, rebuilt, summary
+from workspace.example_merging import Choice
+from workspace.examples import Slot, moved, rebuilt, summary
 from workspace.forms.examples import Places, SetForm, as_id, whole
 from workspace.models import Archived, Example, ExampleRating, ExampleSet, ExampleSetVersion, Prompt, Stale, TooMany
 from workspace.models.examples import MAX_EXAMPLES
