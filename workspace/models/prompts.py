@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -129,7 +130,8 @@ class Prompt(Versioned):
         rows = PromptVersion.objects.filter(
             prompt__team=self.team_id, prompt__archived_at=None, number=F("prompt__latest")
         )
-        maybe = rows.filter(messages__icontains=f"{wanted}").exclude(prompt=self.pk).select_related("prompt__team")
+        stored = json.dumps(wanted, ensure_ascii=False)[1:-1]  # as the name stands in what is searched
+        maybe = rows.filter(messages__icontains=stored).exclude(prompt=self.pk).select_related("prompt__team")
         return [
             one.prompt for one in maybe if wanted in {include.name for include in prompts.includes_in(one.messages)}
         ]
