@@ -10,7 +10,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.db import transaction
-from django.db.models import F
 from django.http import Http404, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -20,6 +19,7 @@ from jobs import notices
 from jobs.models import Dataset, LanguageModel, Worker
 from llmstudio.http import StudioRequest
 from workspace import starters
+from workspace.chat_forms import Answerers
 from workspace.models import Activity, Archived, Grid, GridColumn, GridRefused, PromptVersion, Role, Team
 from workspace.models.grids import MAX_COLUMNS, MAX_INPUTS
 from workspace.scores import METRICS
@@ -61,22 +61,24 @@ def grids(request: StudioRequest) -> HttpResponse:
 
 def grid_new(request: StudioRequest) -> HttpResponse:
     """A grid, empty or begun with a prompt's version, a data set, or the example."""
-    model = first_model(request.team)
-    if model is None:
+    who = Answerers(request.team)
+    if not who.models:
         messages.error(request, "No model can answer here yet. An admin adds one under Models.")
         return redirect("grids", team=request.team.slug)
     if request.POST.get("example"):
+        model, _ = who.usual(request.user)
         return redirect(starters.grid(request.team, request.user, model))
     version = named(request, "prompt_version", PromptVersion.objects.filter(prompt__team=request.team))
     dataset = named(request, "dataset", Dataset.objects.for_team(request.team))
+    model, adapter = who.usual(request.user, wanted=version.config.get("model") if version else None)
     name = request.POST.get("name", "").strip()[:120] or begun_with(version, dataset)
     with transaction.atomic():
         made = Grid.objects.create(team=request.team, author=request.user, name=name[:120])
         Activity.record(request.team.pk, request.user, "created", made)
         if version:
-            made.add_column(prompt_version=version, model=asked_model(version, request.team) or model)
+            made.add_column(prompt_version=version, model=model, adapter=adapter)
         elif dataset:  # something to put its questions into
-            made.add_column(model=model, messages=[{"role": "user", "content": "{{question}}"}])
+            made.add_column(model=model, adapter=adapter, messages=[{"role": "user", "content": "{{question}}"}])
     target = made.get_absolute_url()
     return redirect(f"{target}?dataset={dataset.pk}" if dataset else target)
 
@@ -197,16 +199,6 @@ def to_page(request: StudioRequest, url: str) -> HttpResponse:
 def run_asked(request: StudioRequest) -> int | None:
     text = request.GET.get("run", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
-
-
-def first_model(team: Team) -> LanguageModel | None:
-    return LanguageModel.objects.for_team(team).order_by(F("team").asc(nulls_first=True), "pk").first()
-
-
-def asked_model(version: PromptVersion, team: Team) -> LanguageModel | None:
-    """The model that the prompt's own config names, where it is one of this team's."""
-    name = version.config.get("model")
-    return LanguageModel.objects.for_team(team).filter(key=name).first() if isinstance(name, str) else None
 
 
 def begun_with(version: PromptVersion | None, dataset: Dataset | None) -> str:
