@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from workspace.grids import BadTable, read_table, shuffled
+from workspace.grid_tables import BadTable, read_table
+from workspace.sheets import shuffled
 
 KNOWN = ["word", "tone"]
 

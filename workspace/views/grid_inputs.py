@@ -12,7 +12,7 @@ from django_htmx.http import trigger_client_event
 from llmstudio.http import StudioRequest
 from workspace.forms.grids import RowsForm, TableForm
 from workspace.forms.values import ValuesForm
-from workspace.grids import BadTable, read_table
+from workspace.grid_tables import BadTable, read_table
 from workspace.models import Grid, GridInput, GridRefused
 from workspace.models.grids import MAX_INPUTS
 from workspace.views.playground import done, owned, refusing

@@ -1,19 +1,12 @@
-"""The pure parts of the playground: reading a pasted table, and the order in which one person sees answers blind.
-
-It knows texts and names; not rows, people or models.
-"""
+"""A pasted table as the inputs of a grid. It knows texts and names; not rows, people or models."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
-import hmac
 import io
-import random
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from workspace.prompts import NAME
 
@@ -21,8 +14,6 @@ EXPECTED = "expected"  # the column that holds the answer one hopes for
 MOST_SHOWN = 10  # bad lines that are listed
 MAX_COLUMNS = 200
 MAX_FIELD = 500_000  # characters, as in workspace/variables.py
-
-T = TypeVar("T")
 
 
 class BadTable(ValueError):
@@ -121,11 +112,3 @@ def _checked_header(fields: list[str]) -> list[str]:
     if doubled := next((name for name in header if header.count(name) > 1), None):
         raise BadTable([f"Line 1 is the header, and it names {doubled} twice."])
     return header
-
-
-def shuffled(items: Sequence[T], secret: str, *about: object) -> list[T]:
-    """The items in an order that is always the same for what it is about, and cannot be worked out without the secret."""
-    seed = hmac.new(secret.encode(), "|".join(map(str, about)).encode(), hashlib.sha256).hexdigest()
-    drawn = list(items)
-    random.Random(seed).shuffle(drawn)  # noqa: S311 - the seed is the secret part
-    return drawn
