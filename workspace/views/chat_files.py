@@ -14,8 +14,9 @@ from django.utils.http import content_disposition_header
 
 from jobs import downloads
 from jobs.models import StoredFile
+from llmstudio.gate import forbidden
 from llmstudio.http import StudioRequest
-from llmstudio.policy import EDITOR, forbidden
+from llmstudio.policy import EDITOR
 from workspace import documents
 from workspace.models import Attachment, Chat
 from workspace.views.chats import owned
