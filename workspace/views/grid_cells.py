@@ -11,13 +11,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 
 from jobs.datasets.collected import Collected, Picked, collect
 from jobs.models import State
+from llmstudio.asked import key_or_404, number_in
 from llmstudio.http import StudioRequest
 from workspace import diffs
 from workspace.forms.grids import CollectForm
 from workspace.models import Example, Feedback, Grid, GridCell, GridVote, Role
 from workspace.models.grids import MAX_CELLS
 from workspace.sheets import WINDOW, Sheet, SheetRow, Slot
-from workspace.views.playground import as_uuid, owned, run_asked, to_page
+from workspace.views.playground import owned, run_asked, to_page
 
 MOST_ROWS = 60  # asked for by id in one request
 
@@ -28,10 +29,9 @@ def grid_rows(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     sheet = Sheet(grid, request.user, run_asked(request))
     context: dict[str, Any] = {"grid": grid, "sheet": sheet, "may_vote": request.membership.may(Role.ANNOTATOR)}
     if keys := request.GET.getlist("input")[:MOST_ROWS]:
-        inputs = grid.inputs.filter(pk__in=[as_uuid(key) for key in keys])
+        inputs = grid.inputs.filter(pk__in=[key_or_404(key) for key in keys])
         return render(request, "workspace/_grid_rows.html", {**context, "rows": sheet.rows(list(inputs))})
-    text = request.GET.get("from", "")
-    start = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+    start = number_in(request.GET.get("from")) or 0
     after = start + WINDOW if sheet.total > start + WINDOW else 0
     return render(request, "workspace/_grid_rows.html", {**context, "rows": sheet.window(start), "next": after})
 
@@ -96,7 +96,7 @@ def compared(request: StudioRequest, row: SheetRow, found: GridCell) -> dict[str
 def grid_vote(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     """Choose among the answers to one input by the number of its place, or 0 for a tie; the row comes back, revealed."""
     grid = owned(request.team, grid_id)
-    found = get_object_or_404(grid.inputs, pk=as_uuid(request.POST.get("input", "")))
+    found = get_object_or_404(grid.inputs, pk=key_or_404(request.POST.get("input")))
     sheet = Sheet(grid, request.user)
     row = sheet.row(found)
     places = {str(slot.number): slot for slot in sheet_slots(sheet, row)}
@@ -154,7 +154,7 @@ def chosen(sheet: Sheet, which: str, marked: list[str]) -> list[GridCell]:
     """The answers to send, in the order of the grid. Those that are still blind are not among them."""
     cells = sheet.cells.filter(sheet.revealed(), generation__state=State.SUCCEEDED)
     if which == "chosen":
-        cells = cells.filter(pk__in=[as_uuid(key) for key in marked])
+        cells = cells.filter(pk__in=[key_or_404(key) for key in marked])
     elif which == "good":
         cells = cells.good()
     return list(cells.select_related("generation__repair").order_by("input__position", "column__position")[:MAX_CELLS])

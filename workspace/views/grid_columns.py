@@ -10,10 +10,11 @@ from django.db.models.functions import Now
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 
+from llmstudio.asked import key_or_404
 from llmstudio.http import StudioRequest
 from workspace.forms.grids import ColumnForm
 from workspace.models import Grid, GridColumn, GridRefused, Prompt, PromptVersion
-from workspace.views.playground import as_uuid, done, owned, refused
+from workspace.views.playground import done, owned, refused
 
 OFFERED = 12  # prompts shown at once
 VERSIONS = 100
@@ -92,7 +93,7 @@ def grid_prompts(request: StudioRequest) -> HttpResponse:
     """The picker: prompts by their words, or the versions of the one that was picked."""
     if key := request.GET.get("column-prompt_version") or request.GET.get("version"):
         versions = PromptVersion.objects.filter(prompt__team=request.team).select_related("prompt")
-        return render(request, "workspace/_grid_prompt.html", picked(get_object_or_404(versions, pk=as_uuid(key))))
+        return render(request, "workspace/_grid_prompt.html", picked(get_object_or_404(versions, pk=key_or_404(key))))
     words = request.GET.get("q", "").strip()[:200]
     found = Prompt.objects.for_team(request.team).search(words)
     newest = PromptVersion.objects.filter(prompt__in=found[:OFFERED].values("pk")).select_related("prompt")
