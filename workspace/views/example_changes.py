@@ -96,16 +96,15 @@ def example_set_save(request: StudioRequest, set_id: UUID) -> HttpResponse:
     base = get_object_or_404(found.versions, number=wanted.seen)
     if wanted.errors:
         return refused(request, found, wanted)
-    slots = moved(rebuilt(base.order, wanted.shown, wanted.slots, arranged=wanted.arranged), wanted.moves)
-    note, seen = request.POST.get("note", "").strip(), base.number
+    mine = moved(rebuilt(base.order, wanted.shown, wanted.slots, arranged=wanted.arranged), wanted.moves)
+    slots, seen, note = mine, base.number, request.POST.get("note", "").strip()
     if theirs := number_in(request.POST.get("theirs")):  # the answer to a conflict
         newer = get_object_or_404(found.versions, number=theirs)
-        slots, _ = base.merged(newer, slots, chosen(request.POST))
+        slots, _ = base.merged(newer, mine, chosen(request.POST))
         seen, note = newer.number, note or f"Merged with version {newer.number}"
     try:
         version = found.save_slots(request.user, slots, based_on=seen, note=note)
     except Stale as stale:
-        mine = moved(rebuilt(base.order, wanted.shown, wanted.slots, arranged=wanted.arranged), wanted.moves)
         return conflict(request, found, base, stale.latest, mine)
     except TooMany as error:
         return refused(request, found, wanted, str(error))

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import F
 from django.db.models.functions import Now
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -95,10 +96,10 @@ def grid_prompts(request: StudioRequest) -> HttpResponse:
         versions = PromptVersion.objects.filter(prompt__team=request.team).select_related("prompt")
         return render(request, "workspace/_grid_prompt.html", picked(get_object_or_404(versions, pk=key_or_404(key))))
     words = request.GET.get("q", "").strip()[:200]
-    found = Prompt.objects.for_team(request.team).search(words)
-    newest = PromptVersion.objects.filter(prompt__in=found[:OFFERED].values("pk")).select_related("prompt")
-    latest = {version.prompt_id: version for version in newest.order_by("number")}
-    offered = [latest[prompt.pk] for prompt in found[:OFFERED] if prompt.pk in latest]
+    prompts = list(Prompt.objects.for_team(request.team).search(words)[:OFFERED])
+    newest = PromptVersion.objects.filter(prompt__in=prompts, number=F("prompt__latest")).select_related("prompt")
+    latest = {version.prompt_id: version for version in newest}
+    offered = [latest[prompt.pk] for prompt in prompts]
     return render(request, "workspace/_grid_prompts.html", {"offered": offered, "words": words})
 
 
