@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from tests.workspace.conftest import pairs_in, set_url
 from workspace.examples import Slot, Texts, differences, merge, summary
 from workspace.models import Example, ExampleSet, Stale
+from workspace.views import examples as views
 
 
 def form(found: ExampleSet, keys: list[Any] | None = None, seen: int | None = None, **more: Any) -> dict[str, Any]:
@@ -247,3 +248,14 @@ def test_a_stale_save_of_the_model_stores_nothing(example_set, alice):
     with pytest.raises(Stale):
         example_set.save_slots(alice, [], based_on=1)
     assert len(pairs_in(example_set)) == 3
+
+
+def test_the_best_rated_set_of_all_comes_first_however_long_ago_it_changed(
+    as_bob, example_set, alice, team, monkeypatch
+):
+    monkeypatch.setattr(views, "PAGE", 1)
+    as_bob.post(set_url(example_set, f"{example_set.newest.order[0]}/rate/"), {"stars": 4})
+    for name in ("Newer", "Newest"):
+        ExampleSet.start(team=team, author=alice, name=name)
+    assert [found.name for found in as_bob.get("/t/lighthouse/examples/").context["sets"]] == ["Newest"]
+    assert [found.name for found in as_bob.get("/t/lighthouse/examples/?sort=stars").context["sets"]] == ["Words"]

@@ -34,12 +34,12 @@ def sets_page(request: StudioRequest, form: SetForm, status: int = 200) -> HttpR
     query, archived = request.GET.get("q", "").strip(), bool(request.GET.get("archived"))
     sort = "stars" if request.GET.get("sort") == "stars" else ""
     rows = ExampleSet.objects.filter(team=request.team, archived_at__isnull=not archived).search(query)
+    if sort:
+        rows = rows.best_rated()
     sets: list[Any] = list(rows.select_related("team", "author")[: PAGE + 1])
     figures = ExampleSet.objects.figures(sets)
     for found in sets:
         found.figures = figures.get(found.pk)
-    if sort:
-        sets.sort(key=lambda found: -((found.figures and found.figures.stars) or 0))
     context = {
         "sets": sets[:PAGE],
         "more": len(sets) > PAGE,
