@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 
 from tests.workspace.conftest import pairs_in, set_url
 from workspace.examples import Slot, Texts, differences, merge, summary
+from workspace.forms.examples import SetForm
 from workspace.models import Example, ExampleSet, Stale
 from workspace.views import examples as views
 
@@ -225,6 +226,14 @@ def test_a_new_set_needs_a_free_name(as_bob, example_set):
 
 
 # --- ratings
+
+
+def test_a_name_that_is_taken_meanwhile_is_said_and_what_was_typed_stays(as_bob, example_set, alice, team, monkeypatch):
+    ExampleSet.start(team=team, author=alice, name="Mails")
+    monkeypatch.setattr(SetForm, "clean_name", lambda form: form.cleaned_data["name"])  # the other was quicker
+    page = as_bob.post(set_url(example_set, "change/"), {"name": "Mails", "description": "For the desk"})
+    assert page.status_code == 422
+    assert "Another set has this name" in page.text and "For the desk" in page.text
 
 
 def test_each_person_rates_once_and_the_mean_is_shown_sorted_and_filtered(as_alice, as_bob, as_dana, example_set):

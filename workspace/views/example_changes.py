@@ -37,13 +37,17 @@ def example_set_change(request: StudioRequest, set_id: UUID) -> HttpResponse:
     """Another name or description."""
     found = owned(request.team, set_id)
     form = SetForm(request.POST, instance=found, team=request.team, auto_id="set_%s")
-    if not form.is_valid():
-        name = ExampleSet.objects.values_list("name", flat=True).get(pk=found.pk)
-        form.instance.name = name
-        return set_page(request, found, status=422, form=form, form_open=True)
-    found.change(**form.cleaned_data)
-    messages.success(request, "Saved.")
-    return redirect(found)
+    if form.is_valid():
+        try:
+            with transaction.atomic():
+                found.change(**form.cleaned_data)
+        except IntegrityError:
+            form.add_error("name", "Another set has this name. Choose a different one.")
+        else:
+            messages.success(request, "Saved.")
+            return redirect(found)
+    found.refresh_from_db(fields=["name", "description"])  # checking the form has written into it
+    return set_page(request, found, status=422, form=form, form_open=True)
 
 
 def example_set_archive(request: StudioRequest, set_id: UUID) -> HttpResponse:
