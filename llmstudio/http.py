@@ -1,4 +1,4 @@
-"""The request as views see it once the policy has let it through."""
+"""The request as views see it once the gate has let it through."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "llmstudio.policy.PolicyMiddleware",
+    "llmstudio.gate.Gate",
 ]
 
 ROOT_URLCONF = "llmstudio.urls"

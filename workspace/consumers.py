@@ -2,6 +2,7 @@
 
 In: subscribe, unsubscribe, send, stop, typing. Out: see docs/architecture.md, "Replies and the token log".
 Notices say that something changed, never what: the page asks again over HTTP, through the same checks as ever.
+The replies that a tab follows are in following.py; where it is, and who is with it, in whereabouts.py.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from redis.exceptions import RedisError
 from jobs.models import Dataset, FineTune, Generation, Import
 from jobs.notices import team_group
 from llmstudio.policy import SOCKET
-from workspace import presence, streams
+from workspace import presence
 from workspace.chats import Refused
+from workspace.following import Following
 from workspace.models import Chat, ExampleSet, Grid, Membership, Message, Prompt, Role, User
+from workspace.whereabouts import Whereabouts
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +64,10 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
 
     user: User
     slug: str
-    group = room = ""
+    group = ""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.following: dict[str, asyncio.Task[None]] = {}  # generations, by name
-        self.watching: dict[str, list[str]] = {}  # other objects, with the people last shown there
-        self.names: dict[str, Frame] = {}
+        self.following = Following(self.send_json)
         self.allowance, self.refilled = float(BURST), time.monotonic()
         self.pulse: asyncio.Task[None] | None = None
 
@@ -77,14 +78,14 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
         try:
             await super().__call__(scope, receive, send_if_there)
         finally:  # also when the server or a handler breaks off: no task outlives its socket
-            tasks = [task for task in (*self.following.values(), self.pulse) if task]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            if self.pulse:
+                self.pulse.cancel()
+                await asyncio.gather(self.pulse, return_exceptions=True)
+            await self.following.stop_all()
             if self.group:
                 with contextlib.suppress(RedisError, OSError):
                     await self.channel_layer.group_discard(self.group, self.channel_name)
-                await self.part(*self.watching)
+                await self.here.leave_all()
 
     # --- coming and going
 
@@ -97,6 +98,7 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
         if membership is None:
             return await self.close(NO_TEAM)
         self.team = membership.team
+        self.here = Whereabouts(self.user, self.team, self.channel_name, self.out)
         self.group = team_group(self.team.pk)
         await self.channel_layer.group_add(self.group, self.channel_name)
         await self.out("hello", user={"id": str(self.user.pk), "name": str(self.user)}, team=self.slug)
@@ -118,9 +120,7 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
             with contextlib.suppress(DatabaseError):  # an outage removes nobody
                 if await self.membership() is None:
                     return await self.close(REMOVED)
-                for thing in list(self.watching):
-                    await presence.mark(self.place(thing), self.who(thing), self.channel_name)
-                    await self.show_people(thing)
+                await self.here.stay()
             await self.out("beat")
 
     async def out(self, kind: str, **fields: Any) -> None:
@@ -193,17 +193,16 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
         kind, _, key = frame["to"].partition(":")
         place = kind in PLACES and PLACE.fullmatch(key)
         thing, after = frame["to"] if place else f"{kind}:{UUID(key)}", int(frame.get("after") or 0)
-        subscribed = len(self.following) + len(self.watching)
-        if thing not in self.following and thing not in self.watching and subscribed >= MAX_SUBSCRIPTIONS:
+        if thing not in self.following and thing not in self.here and self.has_no_room_for(1):
             return await self.error("too_many", f"A tab follows at most {MAX_SUBSCRIPTIONS} things at once.", frame)
         if place:
-            return await self.be_in(kind, key)
+            return await self.here.be_in(kind, key)
         if kind not in WATCHED or not await self.exists(kind, UUID(key)):
             return await self.error("not_found", "There is no such thing in this team.", frame)
         if kind == "generation":
-            await self.start_following(UUID(key), after)
+            await self.following.start(UUID(key), after)
         else:
-            await self.enter(thing)
+            await self.here.enter(thing)
         return None
 
     async def follow_all(self, names: list[str], seen: dict[str, Any]) -> None:
@@ -211,12 +210,11 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
         if len(names) > MAX_NAMED:
             return await self.error("too_many", f"One frame names at most {MAX_NAMED} replies.")
         after = {UUID(name.removeprefix("generation:")): int(seen.get(name) or 0) for name in names}
-        fresh = {f"generation:{key}" for key in after} - self.following.keys()
-        if len(self.following) + len(self.watching) + len(fresh) > MAX_SUBSCRIPTIONS:
+        if self.has_no_room_for(sum(f"generation:{key}" not in self.following for key in after)):
             return await self.error("too_many", f"A tab follows at most {MAX_SUBSCRIPTIONS} things at once.")
         ours = await self.generations(list(after))
         for key in ours:
-            await self.start_following(key, after[key])
+            await self.following.start(key, after[key])
         if missing := [f"generation:{key}" for key in after if key not in ours]:
             await self.out("error", code="not_found", message="There is no such thing in this team.", to=missing)
         return None
@@ -224,9 +222,11 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
     async def on_unsubscribe(self, frame: Frame) -> None:
         names = frame["to"] if isinstance(frame["to"], list) else [frame["to"]]
         for thing in map(str, names[:MAX_NAMED]):
-            await self.forget(thing)
-            if self.watching.pop(thing, None) is not None:
-                await self.part(thing)
+            await self.following.stop(thing)
+            await self.here.leave(thing)
+
+    def has_no_room_for(self, more: int) -> bool:
+        return len(self.following) + len(self.here) + more > MAX_SUBSCRIPTIONS
 
     async def on_send(self, frame: Frame) -> None:
         reply = await self.say(frame)
@@ -244,7 +244,7 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
 
     async def on_typing(self, frame: Frame) -> None:
         thing = f"chat:{UUID(frame['chat'])}"
-        if thing in self.watching:  # so it is a chat of this team
+        if thing in self.here:  # so it is a chat of this team
             event = {"type": "typing", "object": thing, "user": str(self.user.pk), "name": str(self.user)}
             await presence.tell(self.group, event)
 
@@ -283,68 +283,6 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
             raise Refused("not_found", "There is no such thing in this team.")
         return found
 
-    # --- following
-
-    async def start_following(self, key: UUID, after: int) -> None:
-        thing = f"generation:{key}"
-        await self.forget(thing)
-        self.following[thing] = asyncio.create_task(self.follow(thing, key, max(after, 0)))
-
-    async def follow(self, thing: str, key: UUID, after: int) -> None:
-        try:
-            async for frame in streams.frames(key, after):
-                await self.send_json(frame)
-        finally:
-            self.following.pop(thing, None)
-
-    async def forget(self, thing: str) -> None:
-        if task := self.following.pop(thing, None):
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    # --- being somewhere
-
-    def place(self, thing: str) -> str:
-        """Pages have one name in every team."""
-        return f"{self.team.pk}:{thing}"
-
-    def who(self, thing: str) -> str:
-        """The person, and of the whole team's rooms the one they are in."""
-        return f"{self.user.pk}|{self.room}" if thing == "room" else str(self.user.pk)
-
-    async def be_in(self, kind: str, name: str) -> None:
-        """On a page without an object, or in a room; a tab is in one room, and hears of all."""
-        if kind == "room":
-            self.room = name
-        await self.enter("room" if kind == "room" else f"{kind}:{name}")
-
-    async def enter(self, thing: str) -> None:
-        self.watching.setdefault(thing, [])
-        await presence.mark(self.place(thing), self.who(thing), self.channel_name)
-        await presence.tell(self.group, {"type": "presence", "object": thing})
-
-    async def part(self, *things: str) -> None:
-        for thing in things:
-            await presence.leave(self.place(thing), self.who(thing), self.channel_name)
-            await presence.tell(self.group, {"type": "presence", "object": thing})
-
-    async def show_people(self, thing: str) -> None:
-        """Send who is here, if that has changed."""
-        here = await presence.people(self.place(thing))
-        if here == self.watching.get(thing, here):
-            return
-        self.watching[thing] = here
-        marks = [(key, room) for key, _, room in (who.partition("|") for who in here)]
-        if unknown := [key for key, _ in marks if key not in self.names]:
-            self.names |= await self.named(unknown)
-        people = [self.names[key] | ({"room": room} if room else {}) for key, room in marks if key in self.names]
-        await self.out("presence", object=thing, people=people)
-
-    @in_thread
-    def named(self, keys: list[str]) -> dict[str, Frame]:
-        people = User.objects.filter(pk__in=keys, memberships__team=self.team)
-        return {str(user.pk): {"id": str(user.pk), "name": str(user), "initials": user.initials} for user in people}
-
     # --- notices from the team's group
 
     async def changed(self, event: Frame) -> None:
@@ -356,9 +294,9 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
         return None
 
     async def presence(self, event: Frame) -> None:
-        if event["object"] in self.watching:
-            await self.show_people(event["object"])
+        if event["object"] in self.here:
+            await self.here.show_people(event["object"])
 
     async def typing(self, event: Frame) -> None:
-        if event["object"] in self.watching and event["user"] != str(self.user.pk):
+        if event["object"] in self.here and event["user"] != str(self.user.pk):
             await self.out("typing", chat=event["object"].partition(":")[2], name=event["name"])

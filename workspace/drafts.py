@@ -37,7 +37,7 @@ LABELS = {
     "stop": "Stop at",
     "extra": "Other settings",
     "schema": "Answer schema",
-    "examples": "Example set",
+    "examples": "Few-shot set",
     "shots_how": "How examples are chosen",
     "shots_count": "Number of examples",
     "shots_seed": "Seed of the draw",

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
+from llmstudio.asked import number_in
 from workspace.example_costs import Costs
 from workspace.models import Example, ExampleSetVersion, User
 
@@ -29,8 +30,7 @@ class ExampleList:
         self.stars = int(stars) if (stars := asked.get("stars", "")) in tuple("12345") else 0
         self.source = source if (source := asked.get("source", "")) in Example.Source.values else ""
         self.sort = sort if (sort := asked.get("sort", "")) in SORTS else "order"
-        number = asked.get("page", "1")
-        self.number = int(number) if number.isascii() and number.isdigit() and len(number) < 6 else 1
+        self.number = number_in(asked.get("page")) or 1
         self.place = {pk: place for place, pk in enumerate(version.order, 1)}
 
     @property

@@ -15,6 +15,7 @@ from django.utils.text import slugify
 from jobs.datasets import export
 from jobs.downloads import attachment
 from jobs.models import Dataset, FineTune, Import, Row, Split
+from llmstudio.asked import key_in, number_in
 from llmstudio.http import StudioRequest
 
 WINDOW = 100  # rows fetched at once; static/js/data-grid.js reads it from the page
@@ -60,7 +61,7 @@ def dataset_rows(request: StudioRequest, dataset_id: UUID) -> HttpResponse:
     """One window of the grid, from the row of rank `from`: table rows and nothing else."""
     found = _owned(request, dataset_id)
     rows, split, text = _chosen(request, found)
-    start = _whole(request.GET.get("from", ""))
+    start = number_in(request.GET.get("from")) or 0
     if not split and not text:  # rank and position are the same: no counting through what lies before
         window = rows.filter(position__gte=start, position__lt=start + WINDOW).order_by("position")
     else:
@@ -92,11 +93,8 @@ def dataset_download(request: StudioRequest, dataset_id: UUID) -> HttpResponseBa
 
 def _just_archived(request: StudioRequest) -> Dataset | None:
     """The data set that was put away a moment ago, so that this can be undone."""
-    try:
-        key = UUID(request.GET.get("archived", ""))
-    except ValueError:
-        return None
-    return Dataset.objects.filter(team=request.team, pk=key, archived_at__isnull=False).first()
+    key = key_in(request.GET.get("archived"))
+    return Dataset.objects.filter(team=request.team, pk=key, archived_at__isnull=False).first() if key else None
 
 
 def _owned(request: StudioRequest, dataset_id: UUID) -> Dataset:
@@ -115,7 +113,3 @@ def _total(found: Dataset, rows: Any, split: str, text: str) -> int:
     if text:
         return int(rows.count())
     return found.counts.get(split, 0) if split else found.total
-
-
-def _whole(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
-from uuid import UUID
 
 from django.db import transaction
 from django.http import HttpResponse, QueryDict
@@ -13,6 +12,7 @@ from django.shortcuts import redirect, render
 from jobs.finetune_form import FineTuneForm, initial_of
 from jobs.models import Dataset, FineTune, LanguageModel, Worker
 from jobs.plans import Check, NotPossible, Prospect, microscope
+from llmstudio.asked import key_in, number_in
 from llmstudio.http import StudioRequest
 
 LISTED = 200
@@ -73,11 +73,9 @@ def finetune_tokens(request: StudioRequest) -> HttpResponse:
     form = FineTuneForm(request.team, request.POST)
     if not form.is_valid():
         return render(request, "jobs/_tokens.html", {"problem": "Correct the fields above first."})
-    rank = request.POST.get("row", "1").strip()
+    rank = number_in(request.POST.get("row"))
     try:
-        seen = microscope(
-            _prospect(form), form.config(), int(rank) if rank.isascii() and rank.isdigit() and len(rank) < 10 else 1
-        )
+        seen = microscope(_prospect(form), form.config(), 1 if rank is None else rank)
     except NotPossible as error:
         return render(request, "jobs/_tokens.html", {"problem": str(error)})
     return render(
@@ -111,8 +109,8 @@ def _first_values(request: StudioRequest) -> dict[str, Any]:
         values |= initial_of(earlier)
     bases = LanguageModel.objects.for_team(request.team).trainable()
     base = (
-        bases.filter(pk=asked["base"]).first()
-        if asked.get("base", "").isdecimal() and len(asked["base"]) < 10
+        bases.filter(pk=wanted).first()
+        if (wanted := number_in(asked.get("base")))
         else values.get("base") or bases.first()
     )
     dataset = _one(Dataset.objects.for_team(request.team), asked.get("dataset", "")) or values.get("dataset")
@@ -133,7 +131,5 @@ def _typed(asked: QueryDict) -> dict[str, str]:
 
 
 def _one(rows: Any, key: str) -> Any:
-    try:
-        return rows.filter(pk=UUID(key)).first()
-    except ValueError:
-        return None
+    found = key_in(key)
+    return rows.filter(pk=found).first() if found else None

@@ -16,6 +16,7 @@ from jobs.downloads import attachment, zipped
 from jobs.forms import NumberField
 from jobs.models import Adapter, LanguageModel, Worker
 from jobs.servers import Refused, check_url
+from llmstudio.asked import key_in
 from llmstudio.http import StudioRequest
 
 
@@ -152,8 +153,5 @@ def _free_key(team: str, name: str) -> str:
 
 
 def _just_archived(request: StudioRequest) -> Adapter | None:
-    try:
-        key = UUID(request.GET.get("archived", ""))
-    except ValueError:
-        return None
-    return Adapter.objects.filter(team=request.team, pk=key, archived_at__isnull=False).first()
+    key = key_in(request.GET.get("archived"))
+    return Adapter.objects.filter(team=request.team, pk=key, archived_at__isnull=False).first() if key else None

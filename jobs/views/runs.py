@@ -14,6 +14,7 @@ from django_htmx.http import HttpResponseClientRefresh
 from jobs import notices
 from jobs.ml.config import TrainConfig
 from jobs.models import Cause, FineTune, SampleAnswer, State, Worker
+from llmstudio.asked import number_in
 from llmstudio.http import StudioRequest
 
 LOG_LINES = 100
@@ -43,8 +44,8 @@ def finetune_progress(request: StudioRequest, finetune_id: UUID) -> HttpResponse
 def finetune_points(request: StudioRequest, finetune_id: UUID) -> JsonResponse:
     """The curves after the steps that the page has: training points and validation points."""
     run = _owned(request, finetune_id)
-    train = run.curve("train", _whole(request.GET.get("train", "")))
-    evals = run.curve("eval", _whole(request.GET.get("eval", "")))
+    seen = {kind: number_in(request.GET.get(kind)) for kind in ("train", "eval")}
+    train, evals = (run.curve(kind, -1 if last is None else last) for kind, last in seen.items())
     return JsonResponse(
         {
             "total": run.total_steps,
@@ -171,7 +172,3 @@ def _flat(config: TrainConfig) -> dict[str, Any]:
     values = config.to_dict()
     shape: dict[str, Any] = values.pop("lora")
     return shape | values
-
-
-def _whole(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1

@@ -121,6 +121,7 @@ if (dialog) {
     const { status } = ctx.response;
     const form = ctx.sourceElement?.closest?.("form");
     if (status < 300 && form) sent(form);
+    if (form && document.activeElement === document.body) form.querySelector("textarea")?.focus(); // its button was disabled meanwhile
     if (status < 300 || status === 422 || status === 429) return;
     event.preventDefault();
     fail(

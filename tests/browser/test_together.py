@@ -75,6 +75,13 @@ def test_a_mention_rings_is_answered_and_resolved(alice: Page, bob: Page) -> Non
     expect(alice.get_by_label("Comment", exact=True)).to_have_value("half a thought")
     expect(alice.locator("tr[data-position='2'] [data-comments]")).to_have_accessible_name("Comments")
 
+    # sent by the button, the keyboard stays in the panel; Esc leaves it
+    panel.get_by_role("button", name="Comment", exact=True).click()
+    expect(panel.get_by_label("Comment", exact=True)).to_have_value("")
+    expect(panel.get_by_label("Comment", exact=True)).to_be_focused()
+    alice.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+
     alice.set_viewport_size({"width": 360, "height": 740})
     assert not findings(alice) and not too_wide(alice)
     alice.goto(team + "activity/")

@@ -1,15 +1,24 @@
-"""What chats need: something that could answer. No worker runs here; replies are ended by hand where a test needs their end."""
+"""What the tests of the workspace share: something that could answer, prompts, sets, grids and rows, and what is asked of them.
+
+No worker runs here; replies are ended by hand where a test needs their end.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import html
+import re
 from typing import Any
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
-from jobs.models import Adapter, Generation, LanguageModel, State, Worker
+from jobs.models import Adapter, Dataset, Generation, LanguageModel, State, Worker
 from jobs.tokenlog import TokenLog
-from workspace.models import Chat, ExampleSet, Grid, GridCell, Message, Prompt, PromptVersion, Team, User
+from workspace.models import Chat, ExampleSet, Grid, GridCell, Message, Notification, Prompt, PromptVersion, Team, User
+
+HX = {"HX-Request": "true"}
 
 
 @pytest.fixture
@@ -102,3 +111,86 @@ def answer(reply: Message, *pieces: str, state: State = State.SUCCEEDED, **field
     held.finish(state, text=held.text, sequence_number=held.sequence_number, text_sha256=digest, **fields)
     log.close(held)
     return Message.objects.select_related("generation").get(pk=reply.pk)
+
+
+@pytest.fixture
+def answered(grid, alice):
+    """Every cell has its answer: “cold house”, “warm house”, ..."""
+    grid.start_run(alice)
+    for column, name in enumerate(("cold", "warm")):
+        for row, word in enumerate(("house", "horse")):
+            end_cell(cell(grid, column, row), f"{name} {word}", completion_tokens=2, first_token_ms=100, total_ms=300)
+    return grid
+
+
+@pytest.fixture
+def dataset(team, alice):
+    found = Dataset.objects.create(team=team, author=alice, name="Words", sha256="0" * 64, counts={"train": 30})
+    for n in range(30):
+        turns = [{"role": "user", "content": f"q{n}"}, {"role": "assistant", "content": f"a{n}"}]
+        found.rows.create(position=n, split="train", messages=turns)
+    return found
+
+
+def end_cell(found, text, **fields):
+    """End a cell's answer as a worker would."""
+    Generation.objects.filter(pk=found.generation_id).update(state=State.RUNNING)
+    Generation.objects.filter(pk=found.generation_id).update(
+        state=State.SUCCEEDED, text=text, sequence_number=1, **{"finish_reason": "stop", **fields}
+    )
+    return found
+
+
+def team_url(name: str, team: Team, **ids: Any) -> str:
+    return reverse(name, kwargs={"team": team.slug, **ids})
+
+
+def grid_url(name: str, grid: Grid, **ids: Any) -> str:
+    return team_url(name, grid.team, grid_id=grid.pk, **ids)
+
+
+def text_of(response: Any) -> str:
+    """The words on a page, without its tags."""
+    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
+
+
+def set_url(found: ExampleSet, rest: str = "") -> str:
+    return found.get_absolute_url() + rest
+
+
+def pairs_in(found: ExampleSet) -> list[tuple[str, str]]:
+    return [(example.input, example.output) for example in found.newest.ordered()]
+
+
+def page_of(response: Any) -> str:
+    return re.sub(r"\s+", " ", response.content.decode())
+
+
+def words_on(response: Any) -> str:
+    return html.unescape(re.sub(r"<[^>]+>", "", page_of(response)))
+
+
+@pytest.fixture
+def row(team):
+    dataset = Dataset.objects.create(team=team, name="Rows", sha256="0" * 64, counts={"train": 1})
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    return dataset.rows.create(position=11, split="train", messages=talk)
+
+
+def comments_url(team: Team, kind: str, thing: Any, part: int | None = None) -> str:
+    return f"/t/{team.slug}/comments/on/{kind}/{getattr(thing, 'pk', thing)}/{'' if part is None else f'?part={part}'}"
+
+
+def comment_on(
+    client: Client, team: Team, kind: str, thing: Any, text: str, part: int | None = None, **fields: Any
+) -> Any:
+    return client.post(comments_url(team, kind, thing, part), {"text": text, **fields}, headers=HX)
+
+
+def comments_panel(client: Client, team: Team, kind: str, thing: Any, show: str = "open") -> str:
+    return client.get(f"{comments_url(team, kind, thing)}?show={show}", headers=HX).content.decode()
+
+
+def told(user: User) -> list[tuple[str, str]]:
+    """What the bell says to someone."""
+    return [(note.reason, note.text) for note in Notification.objects.filter(user=user).order_by("pk")]

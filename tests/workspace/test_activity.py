@@ -15,7 +15,7 @@ from jobs.ml.config import TrainConfig
 from jobs.models import Cause, Dataset, FineTune, Import, State
 from tests.jobs.test_imports import chat as talk
 from tests.jobs.test_imports import lines, stored
-from tests.workspace.test_consumer import Tab
+from tests.workspace.tabs import Tab
 from workspace.models import Activity, Chat, Prompt, Role, Team, User
 from workspace.models.labels import PromptLabel
 

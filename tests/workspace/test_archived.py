@@ -90,7 +90,7 @@ def test_prompts_chosen_in_the_library(as_bob: Client, prompt: Prompt, bob: User
 def test_an_example_set(as_bob: Client, example_set: ExampleSet, bob: User, door: str, sent: dict[str, str]) -> None:
     before = put_away(example_set, bob)
     answer = as_bob.post(f"{example_set.get_absolute_url()}{door}", sent)
-    assert "This example set is archived. Restore it first." in said(answer)
+    assert "This few-shot set is archived. Restore it first." in said(answer)
     assert as_it_is(example_set) == before
     for name in ("name", "input-new-1", "text"):
         assert sent.get(name, "") in answer.content.decode()

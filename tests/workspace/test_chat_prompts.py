@@ -1,4 +1,4 @@
-"""Prompts and examples in chat: what `/` offers, what it brings in, and chats that become prompts and example sets."""
+"""Prompts and few-shot sets in chat: what `/` offers, filling one in, and starting a chat from one."""
 
 from __future__ import annotations
 
@@ -7,21 +7,12 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
 
-from tests.workspace.conftest import answer
-from workspace.models import Attachment, Chat, Example, ExampleSet, Feedback, Membership, Prompt, PromptLabel
+from tests.workspace.conftest import answer, team_url
+from workspace.models import Attachment, Chat, Membership, Prompt, PromptLabel
 from workspace.models.labels import LabelMove
 
 pytestmark = pytest.mark.django_db
-
-
-def to(name, team, **kwargs):
-    return reverse(name, kwargs={"team": team.slug, **kwargs})
-
-
-def cid():
-    return uuid4().hex
 
 
 @pytest.fixture
@@ -47,14 +38,14 @@ def newest(prompt):
 
 def insert(client, team, chat, prompt, **values):
     data = {"prompt_version": newest(prompt).pk} | {f"v-{name}": value for name, value in values.items()}
-    return client.post(to("chat_insert", team, chat_id=chat.pk), data)
+    return client.post(team_url("chat_insert", team, chat_id=chat.pk), data)
 
 
 # --- what `/` offers
 
 
 def offered(client, team, q=""):
-    return [row.name for row in client.get(to("chat_prompts", team), {"q": q}).context["offered"]]
+    return [row.name for row in client.get(team_url("chat_prompts", team), {"q": q}).context["offered"]]
 
 
 def test_favourites_come_first_then_the_latest_and_archived_ones_never(as_bob, bob, alice, team, prompt):
@@ -70,25 +61,25 @@ def test_it_is_searched_as_one_types_and_folders_are_walked_into(as_bob, team, p
     assert offered(as_bob, team, "transl") == ["words/translate", "school/french"], "by name before by content"
     assert offered(as_bob, team, "words/") == ["words/translate"]
     assert offered(as_bob, team, "nothing") == []
-    page = as_bob.get(to("chat_prompts", team), {"q": "nothing"}).text
+    page = as_bob.get(team_url("chat_prompts", team), {"q": "nothing"}).text
     assert "No prompt matches “nothing”" in page
-    page = as_bob.get(to("chat_prompts", team))
+    page = as_bob.get(team_url("chat_prompts", team))
     assert page.context["folders"] == ["school", "words"]
 
 
 def test_the_production_version_is_offered_else_the_latest(as_bob, alice, team, prompt):
     first = newest(prompt)
     prompt.save_version(alice, based_on=1, messages=[{"role": "user", "content": "Now {{word}}"}])
-    [row] = as_bob.get(to("chat_prompts", team)).context["offered"]
+    [row] = as_bob.get(team_url("chat_prompts", team)).context["offered"]
     assert (row.number, row.released) == (2, False)
     PromptLabel.move(first, "production", by=Membership.objects.get(user=alice))
-    [row] = as_bob.get(to("chat_prompts", team)).context["offered"]
+    [row] = as_bob.get(team_url("chat_prompts", team)).context["offered"]
     assert (row.pick, row.number, row.released) == (first.pk, 1, True)
     assert LabelMove.objects.count() == 1
 
 
 def test_an_empty_team_is_told_where_prompts_come_from(as_bob, team):
-    assert "no prompts yet" in as_bob.get(to("chat_prompts", team)).text
+    assert "no prompts yet" in as_bob.get(team_url("chat_prompts", team)).text
 
 
 def test_offering_costs_the_same_for_three_prompts_and_for_thirty(as_bob, alice, team):
@@ -98,7 +89,7 @@ def test_offering_costs_the_same_for_three_prompts_and_for_thirty(as_bob, alice,
             messages = [{"role": "user", "content": "x"}]
             Prompt.start(team=team, author=alice, name=f"f{number}/p{number}", messages=messages)
         with CaptureQueriesContext(connection) as queries:
-            as_bob.get(to("chat_prompts", team))
+            as_bob.get(team_url("chat_prompts", team))
         counts.append(len(queries))
     assert counts[0] == counts[1]
 
@@ -118,7 +109,7 @@ def test_the_form_asks_for_each_variable_by_its_type(as_bob, alice, team):
             {"name": "about", "type": "long", "help": "A paragraph."},
         ],
     )
-    page = as_bob.get(to("chat_prompts", team), {"version": newest(prompt).pk}).text
+    page = as_bob.get(team_url("chat_prompts", team), {"version": newest(prompt).pk}).text
     assert '<option value="warm">' in page and 'value="3"' in page and "<textarea" in page and "A paragraph." in page
     assert "data-nothing-to-ask" not in page
 
@@ -158,7 +149,7 @@ def test_a_chat_prompt_sets_the_system_prompt_brings_its_examples_and_leaves_the
     assert chat.system == "You teach French to pirates."
 
     [waiting] = Attachment.objects.waiting(chat, bob)
-    reply = chat.send(bob, done["text"], parent=None, client_id=cid(), attached=[waiting.pk])
+    reply = chat.send(bob, done["text"], parent=None, client_id=uuid4().hex, attached=[waiting.pk])
     assert reply.generation.messages == [
         {"role": "system", "content": "You teach French to pirates."},
         {"role": "user", "content": "Translate house."},
@@ -168,22 +159,24 @@ def test_a_chat_prompt_sets_the_system_prompt_brings_its_examples_and_leaves_the
         {"role": "user", "content": "Translate ship."},
     ]
     assert reply.parent.prompt_version == newest(tutor) == reply.generation.prompt_version
-    page = as_bob.get(to("chat_thread", team, chat_id=chat.pk)).text
+    page = as_bob.get(team_url("chat_thread", team, chat_id=chat.pk)).text
     assert newest(tutor).get_absolute_url() in page and "4 turns before the question" in page
 
 
 def test_its_history_is_the_conversation_so_far_and_its_examples_stand_before_the_question(
     as_bob, bob, team, chat, tutor
 ):
-    first = answer(chat.send(bob, "Hello", parent=None, client_id=cid()), "Bonjour.")
+    first = answer(chat.send(bob, "Hello", parent=None, client_id=uuid4().hex), "Bonjour.")
     insert(as_bob, team, chat, tutor, who="me", word="sea")
     [waiting] = Attachment.objects.waiting(chat, bob)
-    reply = answer(chat.send(bob, "Translate sea.", parent=first.pk, client_id=cid(), attached=[waiting.pk]), "mer")
+    reply = answer(
+        chat.send(bob, "Translate sea.", parent=first.pk, client_id=uuid4().hex, attached=[waiting.pk]), "mer"
+    )
     said = [turn["content"] for turn in reply.generation.messages]
     assert said[1:3] == ["Hello", "Bonjour."] and said[3] == "Translate house." and said[-1] == "Translate sea."
-    again = chat.regenerate(bob, reply.parent_id, client_id=cid())
+    again = chat.regenerate(bob, reply.parent_id, client_id=uuid4().hex)
     assert again.generation.messages == reply.generation.messages
-    later = chat.send(bob, "And lake?", parent=reply.pk, client_id=cid())
+    later = chat.send(bob, "And lake?", parent=reply.pk, client_id=uuid4().hex)
     assert [turn["content"] for turn in later.generation.messages][-3:] == ["Translate sea.", "mer", "And lake?"]
 
 
@@ -193,7 +186,7 @@ def test_the_system_prompt_can_be_given_back_unless_someone_has_changed_it_since
         assert "Undo" in insert(as_bob, team, chat, tutor, who="a", word="b").json()["shelf"]
         if meanwhile:
             chat.change(system=meanwhile)
-        as_bob.post(to("attachment", team, attachment_id=Attachment.objects.get(chat=chat).pk), {"do": "undo"})
+        as_bob.post(team_url("attachment", team, attachment_id=Attachment.objects.get(chat=chat).pk), {"do": "undo"})
         chat.refresh_from_db()
         assert chat.system == expected
 
@@ -205,7 +198,7 @@ def test_a_second_prompt_takes_the_place_of_the_first_and_still_knows_the_system
     insert(as_bob, team, chat, tutor, who="a", word="b")
     insert(as_bob, team, chat, tutor, who="c", word="d")
     assert Attachment.objects.waiting(chat, bob).count() == 1
-    as_bob.post(to("attachment", team, attachment_id=Attachment.objects.get(chat=chat).pk), {"do": "undo"})
+    as_bob.post(team_url("attachment", team, attachment_id=Attachment.objects.get(chat=chat).pk), {"do": "undo"})
     chat.refresh_from_db()
     assert chat.system == "Be brief."
 
@@ -224,7 +217,9 @@ def test_a_prompt_that_includes_one_that_is_gone_says_so(as_bob, alice, team, ch
     prompt = Prompt.start(
         team=team, author=alice, name="whole", messages=[{"role": "user", "content": "{{> part@latest}}"}]
     )
-    assert as_bob.get(to("chat_prompts", team), {"version": newest(prompt).pk}).context["form"].fields.keys() == {"x"}
+    assert as_bob.get(team_url("chat_prompts", team), {"version": newest(prompt).pk}).context["form"].fields.keys() == {
+        "x"
+    }
     part.archive(alice)
     response = insert(as_bob, team, chat, prompt, x="1")
     assert response.status_code == 422 and "does not exist (any more)" in response.text
@@ -236,7 +231,7 @@ def test_an_answer_in_json_is_asked_for_as_the_prompt_says(as_bob, bob, alice, t
         team=team, author=alice, name="json", messages=[{"role": "user", "content": "JSON"}], schema=schema
     )
     insert(as_bob, team, chat, prompt)
-    reply = chat.send(bob, "JSON", parent=None, client_id=cid(), attached=[Attachment.objects.get().pk])
+    reply = chat.send(bob, "JSON", parent=None, client_id=uuid4().hex, attached=[Attachment.objects.get().pk])
     assert reply.generation.params == {"json_schema": schema}
 
 
@@ -251,7 +246,7 @@ def test_a_new_chat_starts_with_a_prompt_and_its_parameters(as_bob, bob, alice, 
         messages=[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}],
         config={"model": base.key, "temperature": 0.2, "max_tokens": 1_000_000, "stop": ["END"], "other": 1},
     )
-    response = as_bob.post(to("chat_from_prompt", team), {"prompt_version": newest(prompt).pk})
+    response = as_bob.post(team_url("chat_from_prompt", team), {"prompt_version": newest(prompt).pk})
     chat = Chat.objects.get()
     assert response.url == chat.get_absolute_url()
     assert (chat.system, chat.model, chat.adapter) == ("Be brief.", base, None)
@@ -261,20 +256,20 @@ def test_a_new_chat_starts_with_a_prompt_and_its_parameters(as_bob, bob, alice, 
 
 def test_a_prompt_with_variables_has_the_new_chat_ask_for_them(as_bob, team, base, prompt):
     version = newest(prompt)
-    response = as_bob.post(to("chat_from_prompt", team), {"prompt_version": version.pk})
+    response = as_bob.post(team_url("chat_from_prompt", team), {"prompt_version": version.pk})
     assert response.url == f"{Chat.objects.get().get_absolute_url()}?insert={version.pk}"
     data = {"prompt_version": version.pk, "v-word": "sea"}
-    done = as_bob.post(to("chat_from_prompt", team), data, headers={"X-Fragment": "1"}).json()
+    done = as_bob.post(team_url("chat_from_prompt", team), data, headers={"X-Fragment": "1"}).json()
     assert done["text"] == "Translate sea." and done["location"] == Chat.objects.get(pk=done["chat"]).get_absolute_url()
 
 
 def test_a_new_chat_begins_with_the_examples_of_a_set(as_bob, bob, team, base, example_set):
-    response = as_bob.post(to("chat_from_examples", team), {"set": example_set.pk})
+    response = as_bob.post(team_url("chat_from_examples", team), {"set": example_set.pk})
     chat = Chat.objects.get()
     assert response.url == chat.get_absolute_url()
     page = as_bob.get(response.url).text
     assert "Words v4" in page and "6 turns before the question" in page
-    reply = chat.send(bob, "sea", parent=None, client_id=cid(), attached=[Attachment.objects.get().pk])
+    reply = chat.send(bob, "sea", parent=None, client_id=uuid4().hex, attached=[Attachment.objects.get().pk])
     assert [turn["content"] for turn in reply.generation.messages] == [
         "house", "maison", "horse", "cheval", "tree", "arbre", "sea",
     ]  # fmt: skip
@@ -284,7 +279,7 @@ def test_of_a_large_set_as_many_examples_are_taken_as_leave_half_of_the_room(as_
     base.context_length = 600
     base.save()
     example_set.add(alice, input="x " * 2000, output="y")
-    as_bob.post(to("chat_from_examples", team), {"set": example_set.pk})
+    as_bob.post(team_url("chat_from_examples", team), {"set": example_set.pk})
     assert "3 of 4 examples" in Attachment.objects.get().note
 
 
@@ -292,85 +287,11 @@ def test_of_a_large_set_as_many_examples_are_taken_as_leave_half_of_the_room(as_
 def test_what_is_not_the_teams_starts_nothing(as_charlie, other_team, prompt, example_set, base, name):
     for key in (newest(prompt).pk, example_set.pk, "x", ""):
         data = {"prompt_version": key, "set": key}
-        assert as_charlie.post(to(name, other_team), data).status_code == 404
+        assert as_charlie.post(team_url(name, other_team), data).status_code == 404
     assert not Chat.objects.exists()
 
 
 def test_a_foreign_prompt_cannot_be_inserted(as_charlie, charlie, other_team, prompt, base):
     chat = Chat.objects.create(team=other_team, author=charlie, model=base)
     assert insert(as_charlie, other_team, chat, prompt, word="x").status_code == 404
-    assert as_charlie.get(to("chat_prompts", other_team), {"version": newest(prompt).pk}).status_code == 404
-
-
-# --- a chat becomes a prompt or a set of examples
-
-
-@pytest.fixture
-def talk(chat, alice):
-    """Two questions, two answers, a system prompt."""
-    chat.change(system="Be kind.", title="Capitals")
-    first = answer(chat.send(alice, "France?", parent=None, client_id=cid()), "Lyon")
-    answer(chat.send(alice, "Spain?", parent=first.pk, client_id=cid()), "Madrid")
-    return chat
-
-
-def test_a_chat_turns_into_a_prompt_and_opens_it(as_bob, team, talk):
-    form = as_bob.get(to("chat_to_prompt", team, chat_id=talk.pk)).text
-    assert 'value="Capitals"' in form
-    response = as_bob.post(to("chat_to_prompt", team, chat_id=talk.pk), {"name": "geo/capitals"})
-    prompt = Prompt.objects.get()
-    assert response.url == prompt.get_absolute_url() and prompt.name == "geo/capitals"
-    assert newest(prompt).messages == [
-        {"role": "system", "content": "Be kind."},
-        {"role": "user", "content": "France?"},
-        {"role": "assistant", "content": "Lyon"},
-        {"role": "user", "content": "Spain?"},
-        {"role": "assistant", "content": "Madrid"},
-    ]
-
-
-def test_it_takes_the_branch_that_is_looked_at_and_corrections_that_stand_in(as_bob, bob, team, talk):
-    first = talk.path()[1].message
-    other = answer(talk.regenerate(bob, first.parent_id, client_id=cid()), "Nice")
-    Feedback.give(other.generation, bob, correction="Paris")
-    other.stand_in = Feedback.objects.get()
-    other.save()
-    as_bob.post(to("chat_to_prompt", team, chat_id=talk.pk), {"name": "a", "at": str(other.pk)})
-    assert [message["content"] for message in newest(Prompt.objects.get()).messages] == ["Be kind.", "France?", "Paris"]
-
-
-@pytest.mark.parametrize("name", ["chat_to_prompt", "chat_to_examples"])
-def test_a_name_that_is_taken_or_missing_is_said_and_nothing_is_made(
-    as_bob, alice, team, talk, prompt, example_set, name
-):
-    for taken, says in ((prompt.name, "already"), (example_set.name, "already"), ("  ", "name")):
-        if (taken == prompt.name) == (name == "chat_to_examples") and taken.strip():
-            continue
-        response = as_bob.post(to(name, team, chat_id=talk.pk), {"name": taken})
-        assert response.status_code == 422 and says in response.text
-    assert Prompt.objects.count() == ExampleSet.objects.count() == 1
-
-
-def test_an_empty_chat_turns_into_nothing(as_bob, team, chat):
-    for name in ("chat_to_prompt", "chat_to_examples"):
-        response = as_bob.post(to(name, team, chat_id=chat.pk), {"name": "a"})
-        assert response.status_code == 422 and "Nothing" in response.text
-
-
-def test_a_chat_turns_into_a_set_of_examples_with_the_corrected_texts(as_bob, bob, team, talk):
-    lyon = talk.path()[1].message
-    Feedback.give(lyon.generation, bob, correction="Paris")
-    response = as_bob.post(to("chat_to_examples", team, chat_id=talk.pk), {"name": "Capitals"})
-    found = ExampleSet.objects.get()
-    assert response.url == found.get_absolute_url()
-    rows = found.newest.ordered()
-    assert [(row.input, row.output) for row in rows] == [("France?", "Paris"), ("Spain?", "Madrid")]
-    assert {row.source_kind for row in rows} == {Example.Source.MESSAGE} and rows[0].source_id == str(lyon.pk)
-    assert found.latest == 2, "all examples at once: one version after the empty start"
-
-
-def test_a_link_to_a_message_opens_its_branch(as_bob, bob, team, talk):
-    first = talk.path()[1].message
-    answer(talk.regenerate(bob, first.parent_id, client_id=cid()), "Nice")
-    page = as_bob.get(first.get_absolute_url())
-    assert f'id="turn-{first.pk}"' in page.text
+    assert as_charlie.get(team_url("chat_prompts", other_team), {"version": newest(prompt).pk}).status_code == 404

@@ -1,4 +1,4 @@
-"""Comments: where they hang, who may do what with them, who is told, and what a page pays for showing them."""
+"""Comments: where they hang, who may do what with them, and what a page pays for showing them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from asgiref.sync import sync_to_async
 from django.template import Context, Template
 from django.test import Client
 
-from jobs.models import Dataset, Mail
 from llmstudio.policy import ANNOTATOR
 from tests.conftest import browser, joined
+from tests.workspace.conftest import HX, comment_on, comments_panel, comments_url, told
 from workspace import anchors, mentions
 from workspace.models import (
     Activity,
@@ -25,10 +25,7 @@ from workspace.models import (
     Notification,
     Role,
     Team,
-    User,
 )
-
-HX = {"HX-Request": "true"}
 
 
 @pytest.fixture
@@ -51,45 +48,16 @@ def cell(team, alice, base):
 
 
 @pytest.fixture
-def row(team):
-    dataset = Dataset.objects.create(team=team, name="Rows", sha256="0" * 64, counts={"train": 1})
-    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    return dataset.rows.create(position=11, split="train", messages=talk)
-
-
-@pytest.fixture
 def example(example_set):
     return example_set.newest.ordered()[0]
-
-
-def url(team: Team, kind: str, thing: Any, part: int | None = None) -> str:
-    return f"/t/{team.slug}/comments/on/{kind}/{getattr(thing, 'pk', thing)}/{'' if part is None else f'?part={part}'}"
-
-
-def say(client: Client, team: Team, kind: str, thing: Any, text: str, part: int | None = None, **fields: Any) -> Any:
-    return client.post(url(team, kind, thing, part), {"text": text, **fields}, headers=HX)
-
-
-def panel(client: Client, team: Team, kind: str, thing: Any, show: str = "open") -> str:
-    return client.get(f"{url(team, kind, thing)}?show={show}", headers=HX).content.decode()
-
-
-def told(user: User) -> list[tuple[str, str]]:
-    return [(note.reason, note.text) for note in Notification.objects.filter(user=user).order_by("pk")]
-
-
-def test_a_letter_that_only_resembles_a_name_mentions_nobody(row, team, alice, as_bob) -> None:
-    answer = say(as_bob, team, "row", row, "See @al\u0131ce, @alice")
-    assert answer.status_code == 200
-    assert list(Comment.objects.get().mentioned.all()) == [alice]
 
 
 class TestWhereTheyHang:
     @pytest.mark.parametrize("kind", Comment.Kind.values)
     def test_on_every_kind_of_object(self, kind, version, said, cell, row, example, team, as_bob, as_alice) -> None:
         things = {"prompt_version": version, "message": said, "cell": cell, "row": row, "example": example}
-        assert say(as_bob, team, kind, things[kind], "Is this right?").status_code == 200
-        assert "Is this right?" in panel(as_alice, team, kind, things[kind])
+        assert comment_on(as_bob, team, kind, things[kind], "Is this right?").status_code == 200
+        assert "Is this right?" in comments_panel(as_alice, team, kind, things[kind])
         comment = Comment.objects.get()
         link = as_alice.get(f"/t/{team.slug}/comments/{comment.pk}/")["Location"]
         assert f"comment={comment.pk}" in link
@@ -100,8 +68,8 @@ class TestWhereTheyHang:
         self, kind, version, said, cell, row, example, team, as_charlie, other_team
     ) -> None:
         things = {"prompt_version": version, "message": said, "cell": cell, "row": row, "example": example}
-        assert as_charlie.get(url(other_team, kind, things[kind]), headers=HX).status_code == 404
-        assert say(as_charlie, other_team, kind, things[kind], "Hi").status_code == 404
+        assert as_charlie.get(comments_url(other_team, kind, things[kind]), headers=HX).status_code == 404
+        assert comment_on(as_charlie, other_team, kind, things[kind], "Hi").status_code == 404
         assert not Comment.objects.exists()
 
     @pytest.mark.parametrize(
@@ -111,44 +79,46 @@ class TestWhereTheyHang:
         assert as_bob.get(f"/t/{team.slug}/comments/on/{address}/", headers=HX).status_code == 404
 
     def test_on_one_message_of_a_version(self, version, team, as_bob) -> None:
-        say(as_bob, team, "prompt_version", version, "Shorter?", part=0)
-        say(as_bob, team, "prompt_version", version, "Good work.")
-        whole = panel(as_bob, team, "prompt_version", version)
+        comment_on(as_bob, team, "prompt_version", version, "Shorter?", part=0)
+        comment_on(as_bob, team, "prompt_version", version, "Good work.")
+        whole = comments_panel(as_bob, team, "prompt_version", version)
         assert "Shorter?" in whole and "Message 1" in whole and "Good work." in whole
-        part = as_bob.get(url(team, "prompt_version", version, 0), headers=HX).content.decode()
+        part = as_bob.get(comments_url(team, "prompt_version", version, 0), headers=HX).content.decode()
         assert "Shorter?" in part and "Good work." not in part
-        assert as_bob.get(url(team, "prompt_version", version, 1), headers=HX).status_code == 404, "it has one message"
+        assert as_bob.get(comments_url(team, "prompt_version", version, 1), headers=HX).status_code == 404, (
+            "it has one message"
+        )
 
     def test_a_blind_cell_is_named_without_its_column(self, cell, team, as_bob) -> None:
-        say(as_bob, team, "cell", cell, "Better.")
-        page = panel(as_bob, team, "cell", cell)
+        comment_on(as_bob, team, "cell", cell, "Better.")
+        page = comments_panel(as_bob, team, "cell", cell)
         assert "Comparison, an answer to input 3" in page and "secret" not in page
 
 
 class TestThreads:
     @pytest.fixture
     def thread(self, row, team, as_alice) -> Comment:
-        say(as_alice, team, "row", row, "Is this right?")
+        comment_on(as_alice, team, "row", row, "Is this right?")
         return Comment.objects.get()
 
     def act(self, client: Client, team: Team, comment: Comment, what: str, **fields: Any) -> int:
         return client.post(f"/t/{team.slug}/comments/{comment.pk}/{what}/", fields, headers=HX).status_code
 
     def test_an_answer_stands_under_what_it_answers(self, thread, row, team, as_bob, as_alice) -> None:
-        say(as_bob, team, "row", row, "It is.", under=thread.pk)
+        comment_on(as_bob, team, "row", row, "It is.", under=thread.pk)
         answer = Comment.objects.get(parent=thread)
-        say(as_alice, team, "row", row, "Thanks.", under=answer.pk)
+        comment_on(as_alice, team, "row", row, "Thanks.", under=answer.pk)
         assert [reply.text for reply in thread.replies.all()] == ["It is.", "Thanks."]
-        page = panel(as_bob, team, "row", row)
+        page = comments_panel(as_bob, team, "row", row)
         assert page.index("Is this right?") < page.index("It is.") < page.index("Thanks.")
 
     def test_an_answer_to_another_objects_thread_finds_nothing(self, thread, version, team, as_bob) -> None:
-        assert say(as_bob, team, "prompt_version", version, "Hi", under=thread.pk).status_code == 404
-        assert say(as_bob, team, "prompt_version", version, "Hi", under="x").status_code == 404
+        assert comment_on(as_bob, team, "prompt_version", version, "Hi", under=thread.pk).status_code == 404
+        assert comment_on(as_bob, team, "prompt_version", version, "Hi", under="x").status_code == 404
 
     def test_its_author_edits_it_and_others_see_that(self, thread, row, team, as_alice, as_bob) -> None:
         assert self.act(as_alice, team, thread, "edit", text="Is this wrong?") == 200
-        page = panel(as_bob, team, "row", row)
+        page = comments_panel(as_bob, team, "row", row)
         assert "Is this wrong?" in page and "(edited)" in page and "Is this right?" not in page
 
     def test_nobody_edits_anothers_words(self, thread, team, as_bob) -> None:
@@ -162,7 +132,7 @@ class TestThreads:
 
     def test_a_team_mate_does_not_and_an_admin_does(self, row, team, as_bob, as_alice) -> None:
         erin = joined(team, "erin@example.com", Role.EDITOR)
-        say(as_bob, team, "row", row, "Rude words")
+        comment_on(as_bob, team, "row", row, "Rude words")
         comment = Comment.objects.get()
         assert self.act(browser(erin), team, comment, "delete") == 403
         assert self.act(as_alice, team, comment, "delete") == 200
@@ -171,30 +141,30 @@ class TestThreads:
     def test_where_others_have_answered_deleted_stays_until_the_last_answer_goes(
         self, thread, row, team, as_alice, as_bob
     ) -> None:
-        say(as_bob, team, "row", row, "It is.", under=thread.pk)
+        comment_on(as_bob, team, "row", row, "It is.", under=thread.pk)
         self.act(as_alice, team, thread, "delete")
-        page = panel(as_bob, team, "row", row)
+        page = comments_panel(as_bob, team, "row", row)
         assert "Is this right?" not in page and "deleted" in page and "It is." in page
         self.act(as_bob, team, Comment.objects.get(parent=thread), "delete")
         assert not Comment.objects.exists()
 
     def test_what_is_deleted_is_gone_from_the_bell_too(self, row, team, bob, as_alice) -> None:
-        say(as_alice, team, "row", row, "@bob a secret")
+        comment_on(as_alice, team, "row", row, "@bob a secret")
         assert told(bob)
         self.act(as_alice, team, Comment.objects.get(), "delete")
         assert not told(bob)
 
     def test_resolved_it_moves_out_of_sight_and_back(self, thread, row, team, as_bob, as_alice) -> None:
         assert self.act(as_bob, team, thread, "resolve") == 200
-        assert "Is this right?" not in panel(as_alice, team, "row", row)
-        page = panel(as_alice, team, "row", row, "resolved")
+        assert "Is this right?" not in comments_panel(as_alice, team, "row", row)
+        page = comments_panel(as_alice, team, "row", row, "resolved")
         assert "Is this right?" in page and "Resolved by Bob" in page
         self.act(as_alice, team, thread, "resolve", undo="1")
-        assert "Is this right?" in panel(as_alice, team, "row", row)
+        assert "Is this right?" in comments_panel(as_alice, team, "row", row)
 
     def test_an_answer_opens_it_again(self, thread, row, team, as_bob) -> None:
         self.act(as_bob, team, thread, "resolve")
-        say(as_bob, team, "row", row, "Wait.", under=thread.pk)
+        comment_on(as_bob, team, "row", row, "Wait.", under=thread.pk)
         thread.refresh_from_db()
         assert thread.resolved_at is None
 
@@ -204,13 +174,13 @@ class TestThreads:
         assert "Is this right?" in page and f'data-said="{thread.pk}"' in page
 
     def test_a_viewer_reads_along(self, thread, row, team, as_dana) -> None:
-        page = panel(as_dana, team, "row", row)
+        page = comments_panel(as_dana, team, "row", row)
         assert "Is this right?" in page and "<form" not in page and "annotator" in page
-        assert say(as_dana, team, "row", row, "Hi").status_code == 403
+        assert comment_on(as_dana, team, "row", row, "Hi").status_code == 403
 
     def test_an_annotator_comments(self, row, team, dana, as_dana) -> None:
         Membership.objects.filter(user=dana).update(role=ANNOTATOR)
-        assert say(as_dana, team, "row", row, "Hi").status_code == 200
+        assert comment_on(as_dana, team, "row", row, "Hi").status_code == 200
 
 
 class TestBadInput:
@@ -218,105 +188,35 @@ class TestBadInput:
         ("text", "why"), [("  \n ", "empty"), ("x" * 10_001, "10,000 characters; this one has 10,001")]
     )
     def test_is_refused_with_the_reason_where_it_was_typed(self, text, why, row, team, as_bob) -> None:
-        answer = say(as_bob, team, "row", row, text)
+        answer = comment_on(as_bob, team, "row", row, text)
         assert answer.status_code == 422 and why in answer.content.decode()
         assert not Comment.objects.exists()
 
     def test_a_nul_is_left_out(self, row, team, as_bob) -> None:
-        say(as_bob, team, "row", row, "a\x00b")
+        comment_on(as_bob, team, "row", row, "a\x00b")
         assert Comment.objects.get().text == "ab"
 
     def test_somebody_who_floods_is_asked_to_wait(self, row, team, as_bob, monkeypatch) -> None:
         monkeypatch.setattr("workspace.views.comments.A_MINUTE", 2)
-        codes = [say(as_bob, team, "row", row, f"Number {number}").status_code for number in range(3)]
+        codes = [comment_on(as_bob, team, "row", row, f"Number {number}").status_code for number in range(3)]
         assert codes == [200, 200, 429] and Comment.objects.count() == 2
 
     def test_a_comment_calls_only_so_many(self, row, team, as_bob, monkeypatch) -> None:
         monkeypatch.setattr(mentions, "MOST", 1)
-        assert "at most 1 people" in say(as_bob, team, "row", row, "@alice @bob").content.decode()
+        assert "at most 1 people" in comment_on(as_bob, team, "row", row, "@alice @bob").content.decode()
         assert not Comment.objects.exists() and not Notification.objects.exists()
 
     def test_markup_is_shown_and_not_obeyed(self, row, team, as_bob) -> None:
-        say(as_bob, team, "row", row, "<script>alert(1)</script> <b>x</b> {{ 7 }} javascript:alert(1)")
-        page = panel(as_bob, team, "row", row)
+        comment_on(as_bob, team, "row", row, "<script>alert(1)</script> <b>x</b> {{ 7 }} javascript:alert(1)")
+        page = comments_panel(as_bob, team, "row", row)
         assert "<script>alert" not in page and "&lt;script&gt;" in page and "{{ 7 }}" in page
         assert 'href="javascript' not in page
 
     def test_a_link_is_a_link(self, row, team, as_bob) -> None:
-        say(as_bob, team, "row", row, 'See https://example.com/a?b="c"&d')
+        comment_on(as_bob, team, "row", row, 'See https://example.com/a?b="c"&d')
         assert re.search(
-            r'<a href="https://example\.com/a\?b=[^<>"]*" rel="nofollow">', panel(as_bob, team, "row", row)
+            r'<a href="https://example\.com/a\?b=[^<>"]*" rel="nofollow">', comments_panel(as_bob, team, "row", row)
         )
-
-
-class TestMentions:
-    def test_whoever_is_mentioned_is_told_with_a_link(self, row, team, alice, bob, as_alice, as_bob) -> None:
-        say(as_alice, team, "row", row, "@Bob, is this right?")
-        assert told(bob) == [("mention", "Alice mentioned you on Rows, row 12: “@Bob, is this right?”")]
-        assert '<span class="mention">@Bob</span>' in panel(as_alice, team, "row", row)
-        link = Notification.objects.get().url
-        assert link.startswith(f"/t/{team.slug}/data/") and f"comment={Comment.objects.get().pk}" in link
-        assert "is this right?" in Mail.objects.get().body
-
-    def test_looking_at_it_reads_it(self, row, team, bob, as_alice, as_bob) -> None:
-        say(as_alice, team, "row", row, "@bob look")
-        panel(as_bob, team, "row", row)
-        assert as_bob.get(f"/t/{team.slug}/notices/count/").json() == {"unread": 0}
-
-    def test_everyone_in_the_thread_hears_of_an_answer_once(self, row, team, alice, bob, as_alice, as_bob) -> None:
-        erin = joined(team, "erin@example.com", Role.EDITOR)
-        say(as_alice, team, "row", row, "Is this right?")
-        thread = Comment.objects.get()
-        say(as_bob, team, "row", row, "It is.", under=thread.pk)
-        assert told(alice) == [("reply", "Bob answered on Rows, row 12: “It is.”")]
-        say(browser(erin), team, "row", row, "@alice no!", under=thread.pk)
-        assert [reason for reason, _ in told(alice)] == ["reply", "mention"], "not both for one answer"
-        assert [reason for reason, _ in told(bob)] == ["reply"] and told(erin) == []
-
-    def test_someone_who_has_left_the_team_is_not_told(self, row, team, alice, bob, as_alice, as_bob) -> None:
-        say(as_bob, team, "row", row, "Mine.")
-        thread = Comment.objects.get()
-        team.memberships.get(user=bob).end(by=team.memberships.get(user=alice))
-        say(as_alice, team, "row", row, "@bob gone?", under=thread.pk)
-        assert told(bob) == [] and not Comment.objects.get(parent=thread).mentioned.exists()
-
-    def test_an_edit_tells_only_the_newly_mentioned(self, row, team, bob, dana, as_alice) -> None:
-        say(as_alice, team, "row", row, "@bob look")
-        comment = Comment.objects.get()
-        as_alice.post(f"/t/{team.slug}/comments/{comment.pk}/edit/", {"text": "@bob @dana look"}, headers=HX)
-        assert len(told(bob)) == len(told(dana)) == 1
-
-    @pytest.mark.parametrize(
-        ("text", "who"),
-        [
-            ("@Bob Miller hi", ["bob"]),
-            ("@bob hi", ["bob"]),
-            ("(@BOB)", ["bob"]),
-            ("@bob@example.com, and @eve.", ["bob", "eve"]),
-            ("@bob.", ["bob"]),
-            ("@bobby", []),
-            ("@bob.miller", []),
-            ("mail bob@bob.example", []),
-            ("https://example.com/@bob", []),
-            ("@Sam", []),
-            ("@sam1@example.com", ["sam1"]),
-            ("@@bob", []),
-        ],
-    )
-    def test_who_is_meant(self, text, who) -> None:
-        people = [
-            User(email="bob@example.com", name="Bob Miller"),
-            User(email="eve@example.com", name="Eve"),
-            User(email="sam1@example.com", name="Sam"),
-            User(email="sam2@example.com", name="Sam"),
-        ]
-        assert [user.email.partition("@")[0] for user in mentions.found(text, people)] == who
-
-    def test_the_list_offers_a_name_that_means_one_person(self, team, alice, as_alice) -> None:
-        joined(team, "sam@one.example", Role.EDITOR)
-        joined(team, "sam@two.example", Role.EDITOR)
-        offered = as_alice.get(f"/t/{team.slug}/people/").json()["people"]
-        assert [person["handle"] for person in offered] == ["Alice", "sam@one.example", "sam@two.example"]
 
 
 class TestButtons:
@@ -324,16 +224,16 @@ class TestButtons:
         return Template("{% load together %}" + template).render(Context({"team": team, **names}))
 
     def test_it_says_how_many_threads_are_open(self, row, team, as_alice) -> None:
-        say(as_alice, team, "row", row, "One")
-        say(as_alice, team, "row", row, "Two")
+        comment_on(as_alice, team, "row", row, "One")
+        comment_on(as_alice, team, "row", row, "Two")
         thread = Comment.objects.first()
-        say(as_alice, team, "row", row, "Not a thread", under=thread.pk)
+        comment_on(as_alice, team, "row", row, "Not a thread", under=thread.pk)
         assert "Comments: 2 open" in self.show(team, "{% comments 'row' row.pk %}", row=row)
         as_alice.post(f"/t/{team.slug}/comments/{thread.pk}/resolve/", headers=HX)
         assert "Comments: 1 open" in self.show(team, "{% comments 'row' row.pk %}", row=row)
 
     def test_a_hundred_cost_one_query(self, row, team, as_alice, django_assert_num_queries) -> None:
-        say(as_alice, team, "row", row, "One")
+        comment_on(as_alice, team, "row", row, "One")
         rows = [row.dataset.rows.create(position=20 + n, split="train", messages=row.messages) for n in range(99)]
         template = "{% comment_counts 'row' rows as open %}{% for row in rows %}{% comments 'row' row.pk counts=open %}{% endfor %}"
         with django_assert_num_queries(1):
@@ -341,14 +241,14 @@ class TestButtons:
         assert page.count("<button") == 100 and page.count("1 open") == 1
 
     def test_parts_of_a_version_are_counted_apart(self, version, team, as_alice) -> None:
-        say(as_alice, team, "prompt_version", version, "One", part=0)
+        comment_on(as_alice, team, "prompt_version", version, "One", part=0)
         template = "{% comments 'prompt_version' v.pk %} {% comments 'prompt_version' v.pk part=0 %} {% comments 'prompt_version' v.pk part=1 %}"
         buttons = self.show(team, template, v=version).split("</button>")
         assert ["1 open" in button for button in buttons[:3]] == [True, True, False]
 
     def test_a_page_asks_for_many_counts_at_once(self, row, version, team, as_alice, as_charlie, other_team) -> None:
-        say(as_alice, team, "row", row, "One")
-        say(as_alice, team, "prompt_version", version, "Two", part=0)
+        comment_on(as_alice, team, "row", row, "One")
+        comment_on(as_alice, team, "prompt_version", version, "Two", part=0)
         counts = f"comments/counts/?kind=row&id={row.pk}&id=0"
         assert as_alice.get(f"/t/{team.slug}/{counts}").json()["counts"] == {str(row.pk): 1, "0": 0}
         assert as_charlie.get(f"/t/{other_team.slug}/{counts}").json()["counts"] == {str(row.pk): 0, "0": 0}
@@ -363,11 +263,11 @@ class TestButtons:
             thread = Comment.post(anchor, bob, f"@alice number {number}")
             Comment.post(anchor, alice, "Yes.", under=thread)
         with django_assert_max_num_queries(16):
-            assert panel(as_alice, team, "row", row).count("@Alice") == 0
+            assert comments_panel(as_alice, team, "row", row).count("@Alice") == 0
 
     def test_chat_and_data_pages_have_them(self, said, row, team, as_alice, as_bob) -> None:
-        say(as_bob, team, "message", said, "Good question")
-        say(as_bob, team, "row", row, "Good row")
+        comment_on(as_bob, team, "message", said, "Good question")
+        comment_on(as_bob, team, "row", row, "Good row")
         thread = as_alice.get(f"/t/{team.slug}/chat/{said.chat_id}/thread/").content.decode()
         assert re.search(rf'data-comments="message:{said.pk}"[^>]*aria-label="Comments: 1 open"', thread)
         grid = as_alice.get(f"/t/{team.slug}/data/{row.dataset_id}/").content.decode()
@@ -375,7 +275,7 @@ class TestButtons:
 
 
 def test_comments_are_in_the_activity_of_what_they_are_about(row, team, bob, as_bob) -> None:
-    say(as_bob, team, "row", row, "Secret words")
+    comment_on(as_bob, team, "row", row, "Secret words")
     [done] = Activity.objects.filter(team=team, kind="dataset")
     assert (done.actor, done.verb, done.name, done.note) == (bob, "commented on", "Rows", "row 12")
     assert f"comment={Comment.objects.get().pk}" in done.url
@@ -383,9 +283,9 @@ def test_comments_are_in_the_activity_of_what_they_are_about(row, team, bob, as_
 
 @pytest.mark.django_db(transaction=True)
 async def test_everyone_who_looks_hears_of_a_new_comment(row, team, alice, bob) -> None:
-    from tests.workspace.test_consumer import Tab
+    from tests.workspace.tabs import Tab
 
     async with Tab(alice, team.slug) as hers:
         client = await sync_to_async(browser)(bob)
-        await sync_to_async(say)(client, team, "row", row, "Look")
+        await sync_to_async(comment_on)(client, team, "row", row, "Look")
         assert (await hers.hear("changed", object=f"comments:row:{row.pk}"))["type"] == "changed"

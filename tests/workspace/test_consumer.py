@@ -2,79 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from uuid import uuid4
 
 import pytest
-from asgiref.sync import sync_to_async
-from asgiref.testing import ApplicationCommunicator
-from channels.routing import URLRouter
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.models import Session
-from django.urls import path
 
 from jobs import notices
 from jobs.models import Generation, State
-from jobs.tokenlog import TokenLog
 from llmstudio import asgi
 from llmstudio.policy import SOCKET
 from tests.conftest import browser
-from tests.workspace.conftest import answer
+from tests.workspace.tabs import Tab, stored
 from workspace import consumers
 from workspace.consumers import StudioConsumer
-from workspace.models import Chat, Grid, Message, Role
+from workspace.models import Chat, Message, Role
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-door = URLRouter([path("ws/<slug:team>/", StudioConsumer.as_asgi())])
-stored = sync_to_async
-
-
-class Tab:
-    """One open page: what it says and what it hears. (channels.testing would want daphne installed.)"""
-
-    def __init__(self, user, slug, app=door, headers=()):
-        scope = {
-            "type": "websocket",
-            "path": f"/ws/{slug}/",
-            "query_string": b"",
-            "headers": list(headers),
-            "subprotocols": [],
-        }
-        self.line = ApplicationCommunicator(app, scope | ({"user": user} if user else {}))
-
-    async def __aenter__(self):
-        await self.line.send_input({"type": "websocket.connect"})
-        self.first = await self.line.receive_output(5)
-        self.hello = await self.hear("hello") if self.first["type"] == "websocket.accept" else None
-        return self
-
-    async def __aexit__(self, *_):
-        await self.line.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self.line.wait(5)
-
-    async def say(self, **frame):
-        await self.send(json.dumps({"v": 1, **frame}))
-
-    async def send(self, text):
-        await self.line.send_input({"type": "websocket.receive", "text": text})
-
-    async def hear(self, kind, **fields):
-        """The next frame of this type; others on the way are skipped. None when the socket is closed instead."""
-        while (event := await self.line.receive_output(5))["type"] == "websocket.send":
-            frame = json.loads(event["text"])
-            if frame["type"] == kind and all(frame.get(key) == value for key, value in fields.items()):
-                return frame
-        self.code = event.get("code")
-        return None
-
-    async def hear_any(self):
-        return json.loads((await self.line.receive_output(5))["text"])
-
-    async def closed(self):
-        assert await self.hear("nothing of this name") is None
-        return self.code
 
 
 async def code_of(user, slug):
@@ -165,32 +109,6 @@ async def test_another_teams_objects_look_missing_and_give_nothing(charlie, othe
     assert await stored(chat.messages.count)() == 2
 
 
-async def test_a_reply_is_followed_to_its_end(alice, team, chat):
-    reply = await stored(chat.send)(alice, "Hello", parent=None, client_id="a" * 16)
-    async with Tab(alice, team.slug) as tab:
-        await tab.say(type="subscribe", to=f"generation:{reply.generation_id}", after=0)
-        await tab.hear("snapshot")
-        await stored(answer)(reply, "Hi ", "there", ".", prompt_tokens=3, completion_tokens=2, finish_reason="stop")
-        text, last = "", 0
-        while (frame := await tab.hear_any())["type"] != "response.completed":
-            if frame["type"] == "response.output_text.delta":
-                assert frame["after"] == last, "each piece says which one it follows"
-                text, last = text + frame["delta"], frame["sequence_number"]
-        done = frame
-        assert text == "Hi there."
-        assert done["text_sha256"] == hashlib.sha256(text.encode()).hexdigest()
-        assert done["usage"] == {"prompt_tokens": 3, "completion_tokens": 2} and done["finish_reason"] == "stop"
-
-
-async def test_a_failed_reply_says_why(alice, team, chat):
-    reply = await stored(chat.send)(alice, "Hello", parent=None, client_id="a" * 16)
-    await stored(answer)(reply, "Hi th", state=State.FAILED, cause="lost", message="The chat worker was lost.")
-    async with Tab(alice, team.slug) as tab:
-        await tab.say(type="subscribe", to=f"generation:{reply.generation_id}")
-        assert (await tab.hear("snapshot"))["text"] == "Hi th"
-        assert (await tab.hear("response.failed"))["message"] == "The chat worker was lost."
-
-
 async def test_stop_asks_the_worker_to_stop(alice, team, chat):
     reply = await stored(chat.send)(alice, "Hello", parent=None, client_id="a" * 16)
     async with Tab(alice, team.slug) as tab:
@@ -236,20 +154,6 @@ async def test_a_demotion_counts_from_the_next_action(bob, team, chat):
         await stored(team.memberships.filter(user=bob).update)(role=Role.VIEWER)
         await tab.say(type="send", chat=str(chat.pk), parent=None, text="Hi", client_id="b" * 16)
         assert (await tab.hear("error"))["code"] == "forbidden"
-
-
-async def test_people_in_a_chat_see_each_other_come_write_and_go(alice, bob, team, chat):
-    thing = f"chat:{chat.pk}"
-    async with Tab(alice, team.slug) as hers:
-        await hers.say(type="subscribe", to=thing)
-        assert [person["name"] for person in (await hers.hear("presence"))["people"]] == ["Alice"]
-        async with Tab(bob, team.slug) as his:
-            await his.say(type="subscribe", to=thing)
-            people = (await hers.hear("presence"))["people"]
-            assert {person["initials"] for person in people} == {"A", "B"}
-            await his.say(type="typing", chat=str(chat.pk))
-            assert (await hers.hear("typing"))["name"] == "Bob"
-        assert [person["name"] for person in (await hers.hear("presence"))["people"]] == ["Alice"]
 
 
 async def test_a_200_kB_message_is_answered_with_its_length_and_the_socket_stays(alice, team, chat):
@@ -324,92 +228,3 @@ async def test_a_tab_follows_only_so_many_things(alice, team, chat, base, monkey
         await tab.say(type="subscribe", to=f"chat:{chat.pk}")
         await tab.say(type="subscribe", to=f"chat:{other.pk}")
         assert (await tab.hear("error"))["code"] == "too_many"
-
-
-def ask(team, author, model, count=1):
-    mine = {"team": team, "author": author, "purpose": "cell", "model": model, "adapter": None}
-    asked = [Generation.request(messages=[{"role": "user", "content": "Hi"}], params={}, **mine) for _ in range(count)]
-    Generation.ask_all(asked)
-    return [f"generation:{one.pk}" for one in asked]
-
-
-def say_and_end(name, *pieces):
-    log = TokenLog()
-    [held] = Generation.objects.filter(pk=name.partition(":")[2]).claim("test")
-    for piece in pieces:
-        log.append(held, piece)
-    held.finish(State.SUCCEEDED, text=held.text, sequence_number=held.sequence_number)
-    log.close(held)
-
-
-async def test_one_frame_follows_many_replies_and_each_is_told_to_its_end(alice, team, base):
-    names = await stored(ask)(team, alice, base, 200)
-    async with Tab(alice, team.slug) as tab:
-        await tab.say(type="subscribe", to=names)
-        heard = {(await tab.hear("snapshot"))["generation"] for _ in names}
-        assert heard == {name.partition(":")[2] for name in names}
-        await stored(say_and_end)(names[150], "Hel", "lo.")
-        done = await tab.hear("response.completed")
-        assert done["generation"] == names[150].partition(":")[2]
-
-
-async def test_of_many_replies_each_goes_on_after_what_was_seen(alice, team, base):
-    [seen, fresh] = await stored(ask)(team, alice, base, 2)
-    for name in (seen, fresh):
-        await stored(say_and_end)(name, "Hello.")
-    async with Tab(alice, team.slug) as tab:
-        await tab.say(type="subscribe", to=[seen, fresh], after={seen: 1})
-        frames = [await tab.hear_any() for _ in range(3)]
-        snapshots = [frame["generation"] for frame in frames if frame["type"] == "snapshot"]
-        assert snapshots == [fresh.partition(":")[2]], "what was seen is not sent again"
-        assert sum(frame["type"] == "response.completed" for frame in frames) == 2
-
-
-async def test_another_teams_reply_among_many_is_not_followed_and_the_rest_are(alice, team, charlie, other_team, base):
-    [theirs] = await stored(ask)(other_team, charlie, base)
-    mine = await stored(ask)(team, alice, base, 2)
-    async with Tab(alice, team.slug) as tab:
-        await tab.say(type="subscribe", to=[mine[0], theirs, mine[1]])
-        assert (await tab.hear("error", code="not_found"))["to"] == [theirs]
-        await stored(say_and_end)(theirs, "A secret.")
-        await stored(say_and_end)(mine[1], "Hello.")
-        while (frame := await tab.hear_any())["type"] != "response.completed":
-            assert frame.get("generation") != theirs.partition(":")[2]
-        assert frame["generation"] == mine[1].partition(":")[2]
-        assert await tab.line.receive_nothing(0.3)
-
-
-async def test_many_replies_are_let_go_with_one_frame(alice, team, base):
-    names = await stored(ask)(team, alice, base, 2)
-    async with Tab(alice, team.slug) as tab:
-        await tab.say(type="subscribe", to=names)
-        for _ in names:
-            await tab.hear("snapshot")
-        await tab.say(type="unsubscribe", to=names)
-        await tab.send("[]")
-        await tab.hear("error")  # frames are taken in order, so the one before is done
-        for name in names:
-            await stored(say_and_end)(name, "Hello.")
-        assert await tab.line.receive_nothing(0.5)
-
-
-async def test_a_frame_names_and_a_tab_follows_only_so_many_replies(alice, team, base, monkeypatch):
-    names = await stored(ask)(team, alice, base, 3)
-    async with Tab(alice, team.slug) as tab:
-        monkeypatch.setattr(consumers, "MAX_NAMED", 2)
-        await tab.say(type="subscribe", to=names)
-        assert (await tab.hear("error"))["code"] == "too_many"
-        monkeypatch.setattr(consumers, "MAX_SUBSCRIPTIONS", 2)
-        await tab.say(type="subscribe", to=names[:2])
-        await tab.hear("snapshot")
-        await tab.say(type="subscribe", to=names[1:])
-        assert (await tab.hear("error"))["code"] == "too_many"
-
-
-async def test_people_looking_at_a_grid_see_each_other(alice, bob, team):
-    grid = await stored(Grid.objects.create)(team=team, author=alice, name="Words")
-    async with Tab(alice, team.slug) as hers, Tab(bob, team.slug) as his:
-        await hers.say(type="subscribe", to=f"grid:{grid.pk}")
-        await hers.hear("presence")
-        await his.say(type="subscribe", to=f"grid:{grid.pk}")
-        assert {person["name"] for person in (await hers.hear("presence"))["people"]} == {"Alice", "Bob"}

@@ -121,7 +121,7 @@ class TestReading:
 
 @pytest.mark.django_db(transaction=True)
 async def test_the_bell_rings_in_the_persons_tabs_and_nowhere_else(team, alice, bob) -> None:
-    from tests.workspace.test_consumer import Tab
+    from tests.workspace.tabs import Tab
 
     async with Tab(bob, team.slug) as his, Tab(alice, team.slug) as hers:
         await sync_to_async(tell)(team, bob, alice)
@@ -132,7 +132,7 @@ async def test_the_bell_rings_in_the_persons_tabs_and_nowhere_else(team, alice, 
 
 @pytest.mark.django_db(transaction=True)
 async def test_reading_in_one_tab_is_heard_in_the_others(team, alice, bob) -> None:
-    from tests.workspace.test_consumer import Tab
+    from tests.workspace.tabs import Tab
 
     await sync_to_async(tell)(team, bob, alice)
     async with Tab(bob, team.slug) as his:

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from tests.conftest import browser, joined
-from tests.workspace.test_prompt_pages import page, said
+from tests.workspace.conftest import page_of, words_on
 from workspace.models import (
     Archived,
     LabelRefused,
@@ -53,7 +53,7 @@ class TestLabels:
         as_bob.post(labels, {"name": "staging", "number": "1"})
         as_bob.post(labels, {"name": "staging", "number": "2"})
         as_bob.post(labels, {"name": "staging", "off": "1"})
-        whole = said(as_bob.get(labels))
+        whole = words_on(as_bob.get(labels))
         for step in (
             "set staging on version 1",
             "moved staging from version 1 to version 2",
@@ -82,8 +82,8 @@ class TestLabels:
     ) -> None:
         response = as_bob.post(labels, sent)
         assert response.status_code == 422
-        assert words in said(response)
-        assert f'value="{sent["name"]}"' in page(response)
+        assert words in words_on(response)
+        assert f'value="{sent["name"]}"' in page_of(response)
 
     def test_a_version_of_another_prompt_is_not_there(self, as_bob: Client, labels: str) -> None:
         assert as_bob.post(labels, {"name": "staging", "number": "9"}).status_code == 404
@@ -92,20 +92,20 @@ class TestLabels:
         self, as_alice: Client, as_bob: Client, team: Team, prompt: Prompt
     ) -> None:
         newest = prompt.newest.get_absolute_url()
-        assert "Publish version" in said(as_bob.get(newest))
+        assert "Publish version" in words_on(as_bob.get(newest))
         ProtectedLabel.objects.create(team=team, name="production", role=Role.ADMIN)
-        told = said(as_bob.get(newest))
+        told = words_on(as_bob.get(newest))
         assert "Publish version" not in told
         assert "production is protected here: publishing takes the role admin." in told
-        assert "Publish version" in said(as_alice.get(newest))
+        assert "Publish version" in words_on(as_alice.get(newest))
 
     def test_a_protected_label_takes_the_role(self, as_alice: Client, as_bob: Client, team: Team, labels: str) -> None:
         as_alice.post(f"/t/{team.slug}/prompts/settings/labels/", {"name": "production", "role": int(Role.ADMIN)})
         refused = as_bob.post(labels, {"name": "production", "number": "1"})
-        assert "protected here: moving it takes the role admin" in said(refused)
+        assert "protected here: moving it takes the role admin" in words_on(refused)
         as_alice.post(labels, {"name": "production", "number": "1"})
-        assert "Take off" not in page(as_bob.get(labels))
-        assert "Take off" in page(as_alice.get(labels))
+        assert "Take off" not in page_of(as_bob.get(labels))
+        assert "Take off" in page_of(as_alice.get(labels))
 
     def test_a_prompt_that_holds_one_is_not_archived_by_an_editor(
         self, as_alice: Client, as_bob: Client, team: Team, prompt: Prompt
@@ -113,12 +113,12 @@ class TestLabels:
         ProtectedLabel.objects.create(team=team, name="production", role=Role.ADMIN)
         as_alice.post(f"{prompt.get_absolute_url()}labels/", {"name": "production", "number": "1"})
         told = as_bob.post(f"{prompt.get_absolute_url()}archive/", follow=True)
-        assert "Not archived. " in said(told)
+        assert "Not archived. " in words_on(told)
         library = f"/t/{team.slug}/prompts/"
         told = as_bob.post(f"{library}act/", {"act": "archive", "prompt": str(prompt.pk)}, follow=True)
         for answer in (told, as_bob.get(library)):
-            assert prompt.name in page(answer)
-        assert "carries the label production, which takes a higher role" in page(told)
+            assert prompt.name in page_of(answer)
+        assert "carries the label production, which takes a higher role" in page_of(told)
         prompt.refresh_from_db()
         assert not prompt.archived_at
         as_alice.post(f"{prompt.get_absolute_url()}archive/")
@@ -148,17 +148,17 @@ class TestProtection:
         assert as_bob.post(door, {"name": "production", "role": "40"}).status_code == 403
         as_alice.post(door, {"name": "production", "role": int(Role.OWNER)})
         admin = browser(joined(team, "ada@example.com", Role.ADMIN))
-        assert "higher role than yours" in said(admin.post(door, {"name": "production", "lift": "1"}))
-        assert "higher role than yours" in said(admin.post(door, {"name": "other", "role": int(Role.OWNER)}))
+        assert "higher role than yours" in words_on(admin.post(door, {"name": "production", "lift": "1"}))
+        assert "higher role than yours" in words_on(admin.post(door, {"name": "other", "role": int(Role.OWNER)}))
         as_alice.post(door, {"name": "production", "lift": "1"})
         assert not ProtectedLabel.objects.exists()
 
     def test_everyone_can_read_them(self, as_dana: Client, team: Team) -> None:
         ProtectedLabel.objects.create(team=team, name="eu", role=Role.ADMIN)
         whole = as_dana.get(f"/t/{team.slug}/prompts/settings/")
-        assert "eu" in said(whole)
-        assert "Protect</button>" not in page(whole)
-        assert f"/t/{team.slug}/prompts/settings/" in page(as_dana.get(f"/t/{team.slug}/settings/"))
+        assert "eu" in words_on(whole)
+        assert "Protect</button>" not in page_of(whole)
+        assert f"/t/{team.slug}/prompts/settings/" in page_of(as_dana.get(f"/t/{team.slug}/settings/"))
 
 
 class TestReview:
@@ -171,39 +171,39 @@ class TestReview:
         assert status(prompt, 2) == "review"
         [told] = Notification.objects.all()  # not dana, who may not review, and not alice herself
         assert (told.user, told.reason, told.url) == (bob, "review_asked", version.get_absolute_url())
-        assert "Polite enough?" in said(as_bob.get(version.get_absolute_url()))
+        assert "Polite enough?" in words_on(as_bob.get(version.get_absolute_url()))
         review = version.reviews.get()
         as_bob.post(f"{prompt.get_absolute_url()}reviews/{review.pk}/", {"approve": "1", "note": "Yes."})
         assert status(prompt, 2) == "approved"
         told = Notification.objects.get(user=alice)
         assert (told.reason, told.text) == ("review_done", "Bob approved words/translate v2")
-        assert "Yes." in said(as_alice.get(version.get_absolute_url()))
+        assert "Yes." in words_on(as_alice.get(version.get_absolute_url()))
 
     def test_changes_are_asked_for_with_a_reason(self, as_bob: Client, prompt: Prompt, asked: PromptReview) -> None:
         door = f"{prompt.get_absolute_url()}reviews/{asked.pk}/"
-        assert "Say what should change" in said(as_bob.post(door, {"reject": "1"}))
+        assert "Say what should change" in words_on(as_bob.post(door, {"reject": "1"}))
         as_bob.post(door, {"reject": "1", "note": "Too short."})
         assert status(prompt, 2) == "rejected"
-        assert "has decided this already: changes asked for" in said(as_bob.post(door, {"approve": "1"}))
+        assert "has decided this already: changes asked for" in words_on(as_bob.post(door, {"approve": "1"}))
 
     def test_nobody_approves_their_own(self, as_alice: Client, prompt: Prompt, asked: PromptReview) -> None:
         response = as_alice.post(f"{prompt.get_absolute_url()}reviews/{asked.pk}/", {"approve": "1", "note": "Kept"})
         assert response.status_code == 409
-        assert "Nobody approves their own version" in said(response)
-        assert 'name="approve"' not in page(as_alice.get(prompt.newest.get_absolute_url()))
+        assert "Nobody approves their own version" in words_on(response)
+        assert 'name="approve"' not in page_of(as_alice.get(prompt.newest.get_absolute_url()))
         assert status(prompt, 2) == "review"
 
     def test_one_person_is_asked(self, as_alice: Client, prompt: Prompt, team: Team, bob: User, dana: User) -> None:
         door = f"{prompt.newest.get_absolute_url()}review/"
         members = {one.user: one for one in team.memberships.all()}
-        assert "wrote this version" in said(as_alice.post(door, {"of": members[prompt.author].pk}))
-        assert "takes the role editor" in said(as_alice.post(door, {"of": members[dana].pk}))
+        assert "wrote this version" in words_on(as_alice.post(door, {"of": members[prompt.author].pk}))
+        assert "takes the role editor" in words_on(as_alice.post(door, {"of": members[dana].pk}))
         as_alice.post(door, {"of": members[bob].pk})
         review = prompt.newest.reviews.get()
         ada = Membership.objects.get(user=joined(team, "ada@example.com", Role.ADMIN))
         with pytest.raises(ReviewRefused, match="asked of Bob"):
             review.decide(by=ada, approve=True)
-        assert "asked for already" in said(as_alice.post(door, {}))
+        assert "asked for already" in words_on(as_alice.post(door, {}))
 
     def test_someone_of_another_team_is_not_there(self, as_alice: Client, prompt: Prompt, other_team: Team) -> None:
         door = f"{prompt.newest.get_absolute_url()}review/"
@@ -213,7 +213,7 @@ class TestReview:
         self, as_alice: Client, as_bob: Client, prompt: Prompt, asked: PromptReview
     ) -> None:
         door = f"{prompt.get_absolute_url()}reviews/{asked.pk}/"
-        assert "can withdraw it" in said(as_bob.post(door, {"withdraw": "1"}))
+        assert "can withdraw it" in words_on(as_bob.post(door, {"withdraw": "1"}))
         as_alice.post(door, {"withdraw": "1"})
         assert status(prompt, 2) == "draft"
 
@@ -239,7 +239,7 @@ class TestPublish:
             self.publish(as_bob, prompt.newest),
             as_bob.post(labels, {"name": "production", "number": "2"}),
         ):
-            assert "goes to production once someone else has approved it" in said(response)
+            assert "goes to production once someone else has approved it" in words_on(response)
         assert not prompt.labels.exists()
         as_bob.post(labels, {"name": "staging", "number": "2"})  # only production is guarded
         assert prompt.labels.get().name == "staging"
@@ -253,7 +253,7 @@ class TestPublish:
         assert prompt.find().number == 2
         as_bob.post(f"{prompt.get_absolute_url()}labels/", {"name": "production", "off": "1"})
         PromptReview.ask(prompt.newest, by=her).decide(by=me, approve=False, note="I was wrong.")
-        assert "has approved it" in said(self.publish(as_bob, prompt.newest))
+        assert "has approved it" in words_on(self.publish(as_bob, prompt.newest))
 
     def test_a_no_that_comes_while_it_is_published_counts(
         self, prompt: Prompt, asked: PromptReview, careful: None, alice: User, bob: User, team: Team,
@@ -283,4 +283,4 @@ class TestPublish:
         asked.decide(by=Membership.objects.get(team=team, user=bob), approve=True)
         prompt.save_version(bob, based_on=2, messages=[{"role": "user", "content": "Other"}])
         prompt.restore(bob, 2)
-        assert "has approved it" in said(self.publish(as_bob, prompt.newest))
+        assert "has approved it" in words_on(self.publish(as_bob, prompt.newest))

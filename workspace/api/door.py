@@ -25,7 +25,8 @@ from django.utils.http import parse_etags
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from llmstudio import rate
-from llmstudio.policy import ROUTES, secret_in
+from llmstudio.gate import secret_in
+from llmstudio.policy import ROUTES
 
 log = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django import forms
 
+from llmstudio.asked import key_in, number_in
 from workspace.examples import BadExample, Slot, Texts
 from workspace.models import ExampleSet, Team
 
@@ -44,9 +45,9 @@ class Places:
 
     def __init__(self, data: Any) -> None:
         self.data = data
-        self.seen = whole(data.get("seen"))
+        self.seen = number_in(data.get("seen"))
         self.arranged = data.get("arranged") == "1"
-        self.shown = [pk for text in data.get("shown", "").split(",") if (pk := as_id(text))]
+        self.shown = [pk for text in data.get("shown", "").split(",") if (pk := key_in(text))]
         self.errors: dict[str, str] = {}
         self.moves: dict[UUID, int] = {}
         self.slots: list[Slot] = []
@@ -54,7 +55,7 @@ class Places:
             self._read(str(key))
 
     def _read(self, key: str) -> None:
-        pk, texts = as_id(key), None
+        pk, texts = key_in(key), None
         if f"input-{key}" in self.data:
             try:
                 texts = Texts.checked(
@@ -64,7 +65,7 @@ class Places:
                 self.errors[key] = str(error)
         if pk or texts:
             self.slots.append(Slot(pk, texts))
-        if pk and (place := whole(self.data.get(f"place-{key}"))):
+        if pk and (place := number_in(self.data.get(f"place-{key}"))):
             self.moves[pk] = place
 
 
@@ -72,16 +73,3 @@ def values_of(data: Mapping[str, str], key: str) -> dict[str, str]:
     """The values of variables that were typed for one example; empty ones are left out."""
     start = f"value-{key}-"
     return {name.removeprefix(start): data[name] for name in data if name.startswith(start) and data[name]}
-
-
-def as_id(text: Any) -> UUID | None:
-    try:
-        return UUID(str(text))
-    except ValueError:
-        return None
-
-
-def whole(text: Any) -> int:
-    """A count from a form; 0 for what is none."""
-    text = str(text or "").strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0

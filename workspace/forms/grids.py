@@ -17,7 +17,7 @@ from workspace.models.grids import MAX_INPUTS
 from workspace.prompts import PromptError
 from workspace.variables import Variable
 
-PARAMS = ("max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed")
+PARAMS = ChatSettings.PARAMS
 
 
 class ColumnForm(forms.Form):
@@ -77,11 +77,7 @@ class ColumnForm(forms.Form):
         except ValueError:
             return None
 
-    def clean_stop(self) -> list[str]:
-        stops = [line for line in self.cleaned_data["stop"].splitlines() if line]
-        if len(stops) > 4 or any(len(line) > 200 for line in stops):
-            raise ValidationError("At most 4 lines of at most 200 characters.")
-        return stops
+    clean_stop = ChatSettings.clean_stop
 
     def clean_answers(self) -> str:
         answers: str = self.cleaned_data["answers"]

@@ -81,7 +81,7 @@ class EditorForm(forms.Form):
         help_text="A JSON Schema. The answer must then be JSON that follows it; leave empty for plain text.",
     )
     examples = forms.ChoiceField(
-        label="Example set",
+        label="Few-shot set",
         required=False,
         help_text="Question and answer pairs that are shown to the model before the question.",
     )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models, transaction
 from django.db.models import Q
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 from django.urls import reverse
 
@@ -56,6 +57,23 @@ class ExampleSetQuerySet(models.QuerySet["ExampleSet"]):
             found = found.filter(Q(name__icontains=word) | Q(description__icontains=word))
         return found
 
+    def best_rated(self) -> Self:
+        """By the stars that `figures` gives; sets that nobody has rated come last."""
+        stars = RawSQL(
+            """
+            (SELECT avg(rated.mean) FROM (
+               SELECT avg(rating.stars) AS mean
+               FROM workspace_examplesetversion AS version
+               JOIN workspace_example AS example ON example.set_id = version.set_id
+               JOIN workspace_examplerating AS rating ON rating.example_id = example.id
+               WHERE version.set_id = workspace_exampleset.id AND version.number = workspace_exampleset.latest
+                 AND example.id = ANY(version."order")
+               GROUP BY example.id) AS rated)
+            """,
+            [],
+        )
+        return self.order_by(stars.desc(nulls_last=True), "-updated_at")
+
     @staticmethod
     def figures(sets: Sequence[ExampleSet]) -> dict[uuid.UUID, Figures]:
         """For a page of sets, in one query."""
@@ -92,6 +110,7 @@ class ExampleSet(Versioned):
     objects = ExampleSetQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "few-shot set"
         ordering = ["-updated_at"]
         constraints = [
             models.UniqueConstraint(

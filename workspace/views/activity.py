@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
 from django.http import HttpResponse
 from django.shortcuts import render
 
+from llmstudio.asked import key_in, number_in
 from llmstudio.http import StudioRequest
 from workspace.models import Activity, User
 from workspace.models.activity import COMMENTS, heard_as
@@ -36,15 +36,15 @@ def activity(request: StudioRequest) -> HttpResponse:
         if request.htmx:  # the fragment that {% activity %} draws, drawn again
             few = {"happenings": rows[: Activity.FEW], "of": asked["of"], "heard": heard_as(asked["of"])}
             return render(request, "workspace/_activity_of.html", few)
-    who, kind, before = _key(asked.get("who", "")), asked.get("kind", ""), asked.get("before", "")
+    who, kind, before = key_in(asked.get("who")), asked.get("kind", ""), asked.get("before", "")
     if who:
         rows = rows.filter(actor=who)
     if kind == "comment":
         rows = rows.filter(verb__in=COMMENTS)
     elif kind in KINDS:
         rows = rows.filter(kind=kind).exclude(verb__in=COMMENTS)
-    if before.isascii() and before.isdigit() and len(before) < 19:
-        rows = rows.filter(pk__lt=int(before))
+    if last := number_in(before, digits=18):
+        rows = rows.filter(pk__lt=last)
     found = list(rows[: PAGE + 1])
     filters = {"who": str(who or ""), "kind": kind if kind in KINDS else "", "of": asked.get("of", "")}
     context: dict[str, Any] = {
@@ -58,10 +58,3 @@ def activity(request: StudioRequest) -> HttpResponse:
         "before": before,
     }
     return render(request, "workspace/_activity.html" if request.htmx else "workspace/activity.html", context)
-
-
-def _key(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -14,8 +14,10 @@ from django.utils.http import content_disposition_header
 
 from jobs import downloads
 from jobs.models import StoredFile
+from llmstudio.asked import key_or_404, number_in
+from llmstudio.gate import forbidden
 from llmstudio.http import StudioRequest
-from llmstudio.policy import EDITOR, forbidden
+from llmstudio.policy import EDITOR
 from workspace import documents
 from workspace.models import Attachment, Chat
 from workspace.views.chats import owned
@@ -37,10 +39,8 @@ def chat_files(request: StudioRequest, chat_id: UUID) -> HttpResponse:
     if Attachment.objects.waiting(chat, request.user).count() >= MAX_WAITING:
         return refused(f"At most {MAX_WAITING} things go with one message. Send these first, or take one out.")
     if "again" in request.POST:
-        try:
-            old = get_object_or_404(Attachment, chat=chat, kind=Attachment.Kind.FILE, pk=UUID(request.POST["again"]))
-        except ValueError:
-            raise Http404 from None
+        key = key_or_404(request.POST["again"])
+        old = get_object_or_404(Attachment, chat=chat, kind=Attachment.Kind.FILE, pk=key)
         old.again(chat, request.user)
         return shelf(request, chat)
     upload = request.FILES.get("file")
@@ -83,8 +83,7 @@ def attachment(request: StudioRequest, attachment_id: UUID) -> HttpResponseBase:
         elif do == "remove":
             found.remove()
         elif do == "cut":
-            room = request.POST.get("room", "")
-            found.cut(int(room) if room.isdecimal() and len(room) < 9 else 0)
+            found.cut(number_in(request.POST.get("room")) or 0)
         elif do == "uncut":
             found.uncut()
         else:

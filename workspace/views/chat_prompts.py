@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 
+from llmstudio.asked import key_or_404
 from llmstudio.http import StudioRequest
 from workspace import chat_prompts as offers
 from workspace.chat_forms import Answerers, params_from
@@ -81,7 +82,7 @@ def chat_from_prompt(request: StudioRequest) -> HttpResponse:
 def chat_from_examples(request: StudioRequest) -> HttpResponse:
     """A new chat whose first question is asked after the examples of this set."""
     sets = ExampleSet.objects.for_team(request.team)
-    found = get_object_or_404(sets, pk=uuid_or_404(request.POST.get("set", "")))
+    found = get_object_or_404(sets, pk=key_or_404(request.POST.get("set")))
     try:
         model, adapter = Answerers(request.team).usual(request.user)
     except KeyError:
@@ -95,7 +96,7 @@ def chat_from_examples(request: StudioRequest) -> HttpResponse:
 
 def chosen(request: StudioRequest, key: str) -> PromptVersion:
     versions = PromptVersion.objects.filter(prompt__team=request.team, prompt__archived_at=None)
-    return get_object_or_404(versions.select_related("prompt__team", "examples"), pk=uuid_or_404(key))
+    return get_object_or_404(versions.select_related("prompt__team", "examples"), pk=key_or_404(key))
 
 
 def bound(version: PromptVersion, data: Any) -> ValuesForm | PromptError:
@@ -131,10 +132,3 @@ def form_page(
         "insert_url": reverse("chat_from_prompt", kwargs={"team": request.team.slug}),
     }
     return render(request, "workspace/_insert_form.html", context, status=status)
-
-
-def uuid_or_404(key: str) -> UUID:
-    try:
-        return UUID(key)
-    except ValueError:
-        raise Http404 from None

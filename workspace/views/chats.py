@@ -9,12 +9,13 @@ from uuid import UUID, uuid4
 
 from django.contrib import messages
 from django.db import transaction
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.utils.text import slugify
 
 from jobs.models import Adapter, Worker
+from llmstudio.asked import key_in, key_or_404
 from llmstudio.http import StudioRequest
 from workspace.chat_forms import Answerers, ChatSettings, answers_key
 from workspace.chats import Refused
@@ -32,10 +33,7 @@ def chats(request: StudioRequest) -> HttpResponse:
 
 def chat_new(request: StudioRequest) -> HttpResponse:
     """Start a chat, and say its first words if there are any."""
-    try:
-        key = UUID(request.POST.get("chat", ""))
-    except ValueError:
-        key = uuid4()
+    key = key_in(request.POST.get("chat")) or uuid4()
     if Chat.objects.filter(pk=key).exists():  # the form was sent twice
         return redirect("chat", team=request.team.slug, chat_id=key)
     try:
@@ -55,10 +53,7 @@ def chat_new(request: StudioRequest) -> HttpResponse:
 def chat_with_adapter(request: StudioRequest) -> HttpResponse:
     """The adapter beside its base, asked the same questions."""
     found = Adapter.objects.for_team(request.team)
-    try:
-        adapter = get_object_or_404(found, pk=UUID(request.POST.get("adapter", "")))
-    except ValueError:
-        raise Http404 from None
+    adapter = get_object_or_404(found, pk=key_or_404(request.POST.get("adapter")))
     return redirect(Chat.start_pair(request.user, adapter))
 
 
@@ -142,10 +137,7 @@ def chat_export(request: StudioRequest, chat_id: UUID) -> HttpResponse:
 def position(request: StudioRequest) -> UUID | None:
     """The message whose branch is asked for; None for the latest."""
     at = request.GET.get("at")
-    try:
-        return UUID(at) if at else None
-    except ValueError:
-        raise Http404 from None
+    return key_or_404(at) if at else None
 
 
 def owned(team: Team, chat_id: UUID) -> Chat:

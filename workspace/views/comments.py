@@ -9,6 +9,7 @@ from django.http import Http404, HttpResponse, HttpResponseForbidden, JsonRespon
 from django.shortcuts import get_object_or_404, redirect, render
 
 from llmstudio import rate
+from llmstudio.asked import key_or_404, number_in
 from llmstudio.http import StudioRequest
 from workspace import anchors, mentions
 from workspace.anchors import Anchor
@@ -137,10 +138,11 @@ def _shown(request: StudioRequest, found: Comment) -> Anchor:
 
 
 def _part(request: StudioRequest) -> int | None:
-    part = request.GET.get("part", "")
-    if part and not (part.isascii() and part.isdigit() and len(part) < 5):
+    asked = request.GET.get("part")
+    part = number_in(asked, digits=4)
+    if asked and part is None:
         raise Http404
-    return int(part) if part else None
+    return part
 
 
 def _under(request: StudioRequest, anchor: Anchor) -> Comment | None:
@@ -148,11 +150,8 @@ def _under(request: StudioRequest, anchor: Anchor) -> Comment | None:
     key = request.POST.get("under", "")
     if not key:
         return None
-    try:
-        on = Comment.objects.filter(team=request.team).on(anchor.kind, anchor.object_id)
-        return get_object_or_404(on, pk=UUID(key))
-    except ValueError:
-        raise Http404 from None
+    on = Comment.objects.filter(team=request.team).on(anchor.kind, anchor.object_id)
+    return get_object_or_404(on, pk=key_or_404(key))
 
 
 def _owned(request: StudioRequest, comment_id: UUID) -> Comment:

@@ -12,11 +12,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
+from llmstudio.asked import key_in, number_in
 from llmstudio.http import StudioRequest
 from workspace import pasting
 from workspace.example_merging import Choice
 from workspace.examples import Slot, moved, rebuilt, summary
-from workspace.forms.examples import Places, SetForm, as_id, whole
+from workspace.forms.examples import Places, SetForm
 from workspace.models import Archived, Example, ExampleRating, ExampleSet, ExampleSetVersion, Prompt, Stale, TooMany
 from workspace.models.examples import MAX_EXAMPLES
 from workspace.prompts import PromptError
@@ -37,16 +38,19 @@ def example_set_change(request: StudioRequest, set_id: UUID) -> HttpResponse:
     """Another name or description."""
     found = owned(request.team, set_id)
     form = SetForm(request.POST, instance=found, team=request.team, auto_id="set_%s")
-    if not form.is_valid():
-        name = ExampleSet.objects.values_list("name", flat=True).get(pk=found.pk)
-        form.instance.name = name
-        return set_page(request, found, status=422, form=form, form_open=True)
-    try:
-        found.describe(**form.cleaned_data)
-    except Archived as refusal:
-        return set_page(request, found, status=409, form=form, form_open=True, problem=str(refusal))
-    messages.success(request, "Saved.")
-    return redirect(found)
+    status, problem = 422, ""
+    if form.is_valid():
+        try:
+            found.describe(**form.cleaned_data)
+        except IntegrityError:
+            form.add_error("name", "Another set has this name. Choose a different one.")
+        except Archived as refusal:
+            status, problem = 409, str(refusal)
+        else:
+            messages.success(request, "Saved.")
+            return redirect(found)
+    found.refresh_from_db(fields=["name", "description"])  # checking the form has written into it
+    return set_page(request, found, status=status, form=form, form_open=True, problem=problem)
 
 
 def example_set_archive(request: StudioRequest, set_id: UUID) -> HttpResponse:
@@ -78,7 +82,7 @@ def example_set_restore(request: StudioRequest, set_id: UUID, number: int) -> Ht
 def example_fields(request: StudioRequest, set_id: UUID) -> HttpResponse:
     """The fields of one example, or of a new one, in its place on the set's page."""
     found = owned(request.team, set_id)
-    pk = as_id(request.GET.get("example"))
+    pk = key_in(request.GET.get("example"))
     example = get_object_or_404(Example, set=found, pk=pk) if pk else None
     place = {key: number for number, key in enumerate(found.newest.order, 1)}.get(example.pk) if example else None
     names = variables_of(found, [example] if example else [], used_by(found))
@@ -102,16 +106,15 @@ def example_set_save(request: StudioRequest, set_id: UUID) -> HttpResponse:
     base = get_object_or_404(found.versions, number=wanted.seen)
     if wanted.errors:
         return refused(request, found, wanted)
-    slots = moved(rebuilt(base.order, wanted.shown, wanted.slots, arranged=wanted.arranged), wanted.moves)
-    note, seen = request.POST.get("note", "").strip(), base.number
-    if theirs := whole(request.POST.get("theirs")):  # the answer to a conflict
+    mine = moved(rebuilt(base.order, wanted.shown, wanted.slots, arranged=wanted.arranged), wanted.moves)
+    slots, seen, note = mine, base.number, request.POST.get("note", "").strip()
+    if theirs := number_in(request.POST.get("theirs")):  # the answer to a conflict
         newer = get_object_or_404(found.versions, number=theirs)
-        slots, _ = base.merged(newer, slots, chosen(request.POST))
+        slots, _ = base.merged(newer, mine, chosen(request.POST))
         seen, note = newer.number, note or f"Merged with version {newer.number}"
     try:
         version = found.save_slots(request.user, slots, based_on=seen, note=note)
     except Stale as stale:
-        mine = moved(rebuilt(base.order, wanted.shown, wanted.slots, arranged=wanted.arranged), wanted.moves)
         return conflict(request, found, base, stale.latest, mine)
     except (TooMany, Archived) as error:
         return refused(request, found, wanted, str(error))
@@ -123,11 +126,11 @@ def refused(request: StudioRequest, found: ExampleSet, wanted: Places, problem: 
     """The page again, with everything as it was typed."""
     names = variables_of(found, [], used_by(found))
     known = Example.objects.filter(set=found).in_bulk(
-        [slot for key in request.POST.getlist("key") if (slot := as_id(key))]
+        [slot for key in request.POST.getlist("key") if (slot := key_in(key))]
     )
     typed = []
     for key in dict.fromkeys(request.POST.getlist("key")):
-        pk = as_id(key)
+        pk = key_in(key)
         if f"input-{key}" not in request.POST:
             if pk in known:
                 typed.append({"key": key, "example": known[pk], "kept": True})
@@ -191,7 +194,7 @@ def chosen(data: Any) -> dict[UUID, Choice]:
     """What someone decided for each example that both had changed."""
     found: dict[UUID, Choice] = {}
     for name in data:
-        pk = as_id(name.removeprefix("choice-")) if name.startswith("choice-") else None
+        pk = key_in(name.removeprefix("choice-")) if name.startswith("choice-") else None
         if pk and data[name] in ("mine", "theirs", "both"):
             found[pk] = data[name]
     return found
@@ -203,7 +206,7 @@ def example_rate(request: StudioRequest, set_id: UUID, example_id: UUID) -> Http
         Example.objects.select_related("set__team"), set__team=request.team, set=set_id, pk=example_id
     )
     before = example.ratings.filter(user=request.user).values_list("stars", flat=True).first()
-    stars = min(whole(request.POST.get("stars")), 5)
+    stars = min(number_in(request.POST.get("stars")) or 0, 5)
     ExampleRating.rate(example, request.user, 0 if stars == before else stars)
     context = {"example": ratings(example, request.user), "set": example.set}
     return render(request, "workspace/_example_stars.html", context)
@@ -235,7 +238,7 @@ def example_paste(request: StudioRequest, set_id: UUID) -> HttpResponse:
 def example_use(request: StudioRequest, set_id: UUID) -> HttpResponse:
     """A new version of a prompt that takes the newest version of the set."""
     found = owned(request.team, set_id)
-    key = as_id(request.POST.get("prompt"))
+    key = key_in(request.POST.get("prompt"))
     prompts = Prompt.objects.for_team(request.team).filter(versions__examples__set=found).distinct()
     prompt = get_object_or_404(prompts, pk=key)
     latest, newest = prompt.versions.select_related("examples").get(number=prompt.latest), found.newest

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.db import IntegrityError, transaction
 from django.http import Http404, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, render
 
+from llmstudio.asked import key_or_404
 from llmstudio.http import StudioRequest
 from workspace import sources
 from workspace.examples import BadExample
-from workspace.forms.examples import as_id
 from workspace.models import Archived, ExampleSet, TooMany
 from workspace.sources import Source
 
@@ -33,9 +33,11 @@ def keep(request: StudioRequest, source: Source) -> HttpResponse:
         with transaction.atomic():
             if name:
                 found = ExampleSet.start(team=request.team, author=request.user, name=name[:120])
+            elif given:
+                sets = ExampleSet.objects.for_team(request.team).select_related("team")
+                found = get_object_or_404(sets, pk=key_or_404(given))
             else:
-                key = as_id(given)
-                found = ExampleSet.objects.for_team(request.team).select_related("team").get(pk=key) if key else none()
+                return dialog(request, source, "Choose a set, or name a new one.")
             found.add(
                 request.user,
                 input=text,
@@ -48,16 +50,8 @@ def keep(request: StudioRequest, source: Source) -> HttpResponse:
         return dialog(request, source, str(error))
     except IntegrityError:
         return dialog(request, source, f"There is a set named {name[:120]} already. Choose it from the list.")
-    except ExampleSet.DoesNotExist:
-        if given:
-            raise Http404 from None
-        return dialog(request, source, "Choose a set, or name a new one.")
     request.session["kept_in"] = str(found.pk)
     return render(request, "workspace/_example_kept.html", {"set": found, "place": len(found.newest.order)})
-
-
-def none() -> ExampleSet:
-    raise ExampleSet.DoesNotExist
 
 
 def dialog(request: StudioRequest, source: Source, problem: str = "") -> HttpResponse:

@@ -9,13 +9,14 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
 from jobs.models import LanguageModel
+from llmstudio.asked import key_in, number_in
 from llmstudio.http import StudioRequest
 from workspace import sources
 from workspace.diffs import word_diff
 from workspace.example_costs import Costs
 from workspace.example_list import SORTS, ExampleList
 from workspace.fewshot import HOWS
-from workspace.forms.examples import SetForm, as_id, whole
+from workspace.forms.examples import SetForm
 from workspace.models import Example, ExampleSet, ExampleSetVersion, PromptVersion, Team, User
 from workspace.prompts import variables_in
 from workspace.selection import Selection
@@ -33,12 +34,12 @@ def sets_page(request: StudioRequest, form: SetForm, status: int = 200) -> HttpR
     query, archived = request.GET.get("q", "").strip(), bool(request.GET.get("archived"))
     sort = "stars" if request.GET.get("sort") == "stars" else ""
     rows = ExampleSet.objects.filter(team=request.team, archived_at__isnull=not archived).search(query)
+    if sort:
+        rows = rows.best_rated()
     sets: list[Any] = list(rows.select_related("team", "author")[: PAGE + 1])
     figures = ExampleSet.objects.figures(sets)
     for found in sets:
         found.figures = figures.get(found.pk)
-    if sort:
-        sets.sort(key=lambda found: -((found.figures and found.figures.stars) or 0))
     context = {
         "sets": sets[:PAGE],
         "more": len(sets) > PAGE,
@@ -83,7 +84,7 @@ def set_page(request: StudioRequest, found: ExampleSet, *, status: int = 200, **
 def example_set_history(request: StudioRequest, set_id: UUID) -> HttpResponse:
     """The versions, and what differs between two of them by words."""
     found = owned(request.team, set_id)
-    old, new = (whole(request.GET.get(name)) for name in ("old", "new"))
+    old, new = (number_in(request.GET.get(name)) for name in ("old", "new"))
     new = new or found.latest
     old = old or max(new - 1, 1)
     pair = {version.number: version for version in found.versions.filter(number__in=(old, new))}
@@ -112,7 +113,7 @@ def example_preview(request: StudioRequest, set_id: UUID) -> HttpResponse:
     """Which examples each way of choosing takes for an input."""
     found = owned(request.team, set_id)
     versions = PromptVersion.objects.filter(examples__set=found, prompt__team=request.team)
-    wanted = as_id(request.GET.get("prompt_version"))
+    wanted = key_in(request.GET.get("prompt_version"))
     rows = versions.select_related("prompt__team", "examples__set")
     prompt_version = rows.filter(pk=wanted).first() if wanted else None
     selection = Selection.asked(found, prompt_version, request.GET, chosen_model(request))
@@ -125,14 +126,14 @@ def owned(team: Team, set_id: UUID) -> ExampleSet:
 
 def just_archived(request: StudioRequest) -> ExampleSet | None:
     """The set that was put away a moment ago, so that this can be undone."""
-    key = as_id(request.GET.get("away"))
+    key = key_in(request.GET.get("away"))
     return ExampleSet.objects.filter(team=request.team, pk=key, archived_at__isnull=False).first() if key else None
 
 
 def chosen_model(request: StudioRequest) -> LanguageModel | None:
     """The model whose tokens are counted: as asked for, else the one asked for last, else the first."""
     models = LanguageModel.objects.for_team(request.team)
-    wanted = whole(request.GET.get("model")) or request.session.get("counted_on")
+    wanted = number_in(request.GET.get("model")) or request.session.get("counted_on")
     found = models.filter(pk=wanted).first() if wanted else None
     if found and request.GET.get("model"):
         request.session["counted_on"] = found.pk

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from jobs.models import Generation
+from llmstudio.asked import number_in
 from llmstudio.http import StudioRequest
 from workspace.diffs import word_diff
 from workspace.models import Feedback, Message, NotKept
@@ -44,7 +45,7 @@ def feedback_use(request: StudioRequest, generation_id: UUID) -> HttpResponse:
     row = None
     if key := request.POST.get("correction", ""):
         found = Feedback.objects.filter(generation=generation_id).exclude(correction="")
-        row = get_object_or_404(found, pk=key if key.isdecimal() and len(key) < 19 else 0)
+        row = get_object_or_404(found, pk=number_in(key, digits=18))
     message.stand_in = row
     message.save(update_fields=["stand_in"])
     message.chat.change()

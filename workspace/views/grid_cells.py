@@ -11,13 +11,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 
 from jobs.datasets.collected import Collected, Picked, collect
 from jobs.models import State
+from llmstudio.asked import key_or_404, number_in
 from llmstudio.http import StudioRequest
 from workspace import diffs
 from workspace.forms.grids import CollectForm
 from workspace.models import Example, Feedback, Grid, GridCell, GridVote, Role
 from workspace.models.grids import MAX_CELLS
-from workspace.sheets import WINDOW, Sheet, SheetRow, Slot
-from workspace.views.playground import as_uuid, owned, run_asked, to_page
+from workspace.sheets import WINDOW, Sheet, SheetRow
+from workspace.views.playground import owned, run_asked, to_page
 
 MOST_ROWS = 60  # asked for by id in one request
 
@@ -28,10 +29,9 @@ def grid_rows(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     sheet = Sheet(grid, request.user, run_asked(request))
     context: dict[str, Any] = {"grid": grid, "sheet": sheet, "may_vote": request.membership.may(Role.ANNOTATOR)}
     if keys := request.GET.getlist("input")[:MOST_ROWS]:
-        inputs = grid.inputs.filter(pk__in=[as_uuid(key) for key in keys])
+        inputs = grid.inputs.filter(pk__in=[key_or_404(key) for key in keys])
         return render(request, "workspace/_grid_rows.html", {**context, "rows": sheet.rows(list(inputs))})
-    text = request.GET.get("from", "")
-    start = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+    start = number_in(request.GET.get("from")) or 0
     after = start + WINDOW if sheet.total > start + WINDOW else 0
     return render(request, "workspace/_grid_rows.html", {**context, "rows": sheet.window(start), "next": after})
 
@@ -58,6 +58,7 @@ def grid_cell(request: StudioRequest, grid_id: UUID, cell_id: UUID) -> HttpRespo
     column = next(one for one in sheet.columns if one.pk == found.column_id)
     found.column = column
     examples = Example.objects.in_bulk(found.examples)
+    answer = found.generation_id or found.pk  # without a generation there are no opinions, under any id
     context = {
         "grid": grid,
         "cell": found,
@@ -65,9 +66,7 @@ def grid_cell(request: StudioRequest, grid_id: UUID, cell_id: UUID) -> HttpRespo
         "column": column,
         "others": [one for one in row.slots if one.cell and one.column and one.column != column and one.cell.text],
         "examples": [examples[key] for key in found.examples if key in examples],
-        "opinions": Feedback.objects.opinions([found.generation_id or found.pk], request.user)[
-            found.generation_id or found.pk
-        ],
+        "opinions": Feedback.objects.opinions([answer], request.user)[answer],
         "is_json": is_json(found.text),
         **compared(request, row, found),
     }
@@ -96,16 +95,16 @@ def compared(request: StudioRequest, row: SheetRow, found: GridCell) -> dict[str
 def grid_vote(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     """Choose among the answers to one input by the number of its place, or 0 for a tie; the row comes back, revealed."""
     grid = owned(request.team, grid_id)
-    found = get_object_or_404(grid.inputs, pk=as_uuid(request.POST.get("input", "")))
+    found = get_object_or_404(grid.inputs, pk=key_or_404(request.POST.get("input")))
     sheet = Sheet(grid, request.user)
     row = sheet.row(found)
-    places = {str(slot.number): slot for slot in sheet_slots(sheet, row)}
+    places = {str(slot.number): slot.cell for slot in row.slots if slot.cell and slot.cell.text}
     choice = request.POST.get("choice", "")
     if str(row.run) != request.POST.get("run", str(row.run)) or not row.is_ready:
         return HttpResponse("These answers have changed. Look again, then vote.", status=409, content_type="text/plain")
     if choice != "0" and choice not in places:
         return HttpResponseBadRequest("There is no such answer.", content_type="text/plain")
-    cell = places[choice].cell if choice != "0" else None
+    cell = places.get(choice)
     GridVote.objects.update_or_create(
         input=found, run=row.run, user=request.user, defaults={"column_id": cell.column_id if cell else None}
     )
@@ -114,11 +113,6 @@ def grid_vote(request: StudioRequest, grid_id: UUID) -> HttpResponse:
         return redirect(grid)
     context = {"grid": grid, "sheet": sheet, "may_vote": True, "rows": [sheet.row(found)]}
     return render(request, "workspace/_grid_rows.html", context)
-
-
-def sheet_slots(sheet: Sheet, row: SheetRow) -> list[Slot]:
-    """The places of a row that hold an answer."""
-    return [slot for slot in row.slots if slot.cell and slot.cell.text]
 
 
 def grid_collect(request: StudioRequest, grid_id: UUID) -> HttpResponse:
@@ -136,7 +130,7 @@ def grid_collect(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     if not cells:
         form.add_error("which", "There is no such answer yet. Rate some as good, or choose others.")
         return collect_shown(request, grid, form, marked, sheet, status=422)
-    done_ = collect(
+    outcome = collect(
         [picked(one) for one in cells],
         team=request.team,
         author=request.user,
@@ -144,17 +138,18 @@ def grid_collect(request: StudioRequest, grid_id: UUID) -> HttpResponse:
         description=f"Answers from the playground grid “{grid.name}”.",
         base=form.cleaned_data["base"],
     )
-    if done_.dataset is None:
-        form.add_error(None, f"None of these answers can be a row: {reasons(done_)}. Nothing was stored.")
+    if outcome.dataset is None:
+        form.add_error(None, f"None of these answers can be a row: {reasons(outcome)}. Nothing was stored.")
         return collect_shown(request, grid, form, marked, sheet, status=422)
-    return collected(request, grid, done_)
+    messages.info(request, said_of(outcome))
+    return to_page(request, outcome.dataset.get_absolute_url())
 
 
 def chosen(sheet: Sheet, which: str, marked: list[str]) -> list[GridCell]:
     """The answers to send, in the order of the grid. Those that are still blind are not among them."""
     cells = sheet.cells.filter(sheet.revealed(), generation__state=State.SUCCEEDED)
     if which == "chosen":
-        cells = cells.filter(pk__in=[as_uuid(key) for key in marked])
+        cells = cells.filter(pk__in=[key_or_404(key) for key in marked])
     elif which == "good":
         cells = cells.good()
     return list(cells.select_related("generation__repair").order_by("input__position", "column__position")[:MAX_CELLS])
@@ -172,13 +167,11 @@ def reasons(outcome: Collected) -> str:
     return "; ".join(dict.fromkeys(f"one {reason}" for _, reason in outcome.left_out))
 
 
-def collected(request: StudioRequest, grid: Grid, outcome: Collected) -> HttpResponse:
-    assert outcome.dataset is not None  # noqa: S101 - the caller has seen to it
+def said_of(outcome: Collected) -> str:
     said = f"{outcome.taken:,} answer{'' if outcome.taken == 1 else 's'} from the playground are in this data set."
     if outcome.left_out:
         said += f" {len(outcome.left_out):,} left out: {reasons(outcome)}."
-    messages.info(request, said)
-    return to_page(request, outcome.dataset.get_absolute_url())
+    return said
 
 
 def collect_shown(

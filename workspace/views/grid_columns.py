@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.db.models import F
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 
+from llmstudio.asked import key_or_404
 from llmstudio.http import StudioRequest
 from workspace.forms.grids import ColumnForm
 from workspace.models import Grid, GridColumn, Prompt, PromptVersion
-from workspace.views.playground import as_uuid, done, owned, refusing
+from workspace.views.playground import done, owned, refusing
 
 OFFERED = 12  # prompts shown at once
 VERSIONS = 100
@@ -77,12 +79,12 @@ def grid_prompts(request: StudioRequest) -> HttpResponse:
     """The picker: prompts by their words, or the versions of the one that was picked."""
     if key := request.GET.get("column-prompt_version") or request.GET.get("version"):
         versions = PromptVersion.objects.filter(prompt__team=request.team).select_related("prompt")
-        return render(request, "workspace/_grid_prompt.html", picked(get_object_or_404(versions, pk=as_uuid(key))))
+        return render(request, "workspace/_grid_prompt.html", picked(get_object_or_404(versions, pk=key_or_404(key))))
     words = request.GET.get("q", "").strip()[:200]
-    found = Prompt.objects.for_team(request.team).search(words)
-    newest = PromptVersion.objects.filter(prompt__in=found[:OFFERED].values("pk")).select_related("prompt")
-    latest = {version.prompt_id: version for version in newest.order_by("number")}
-    offered = [latest[prompt.pk] for prompt in found[:OFFERED] if prompt.pk in latest]
+    prompts = list(Prompt.objects.for_team(request.team).search(words)[:OFFERED])
+    newest = PromptVersion.objects.filter(prompt__in=prompts, number=F("prompt__latest")).select_related("prompt")
+    latest = {version.prompt_id: version for version in newest}
+    offered = [latest[prompt.pk] for prompt in prompts]
     return render(request, "workspace/_grid_prompts.html", {"offered": offered, "words": words})
 
 

@@ -6,13 +6,13 @@ from __future__ import annotations
 import csv
 import io
 from typing import Any
-from uuid import UUID
 
 from django.db import transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.http import content_disposition_header
 
+from llmstudio.asked import key_or_404, number_in
 from llmstudio.http import StudioRequest
 from workspace import exports, intake
 from workspace.intake import PROBLEM, Choice
@@ -97,8 +97,7 @@ def choices(request: StudioRequest, count: int) -> dict[int, Choice]:
 
 def refused_count(request: StudioRequest) -> int:
     """How many the person saw that cannot be kept: agreeing to one is not agreeing to two."""
-    said = request.POST.get("problems", "")
-    return int(said) if said.isdecimal() and len(said) < 9 else 0
+    return number_in(request.POST.get("problems")) or 0
 
 
 def names(request: StudioRequest) -> list[str]:
@@ -132,7 +131,7 @@ def prompt_export(request: StudioRequest) -> HttpResponse:
             found = found.filter(archived_at=None).in_folder(asked["folder"].strip("/"))
             chosen = list(found[: exports.MOST + 1])
         else:
-            ids = uuids(asked.getlist("prompt"))
+            ids = {key_or_404(value) for value in asked.getlist("prompt")}
             chosen = list(found.filter(pk__in=ids))
             if len(chosen) != len(ids):
                 raise Http404
@@ -149,14 +148,5 @@ def prompt_export(request: StudioRequest) -> HttpResponse:
 
 
 def one_version(request: StudioRequest, prompt: str, number: str) -> PromptVersion:
-    if not number.isdecimal() or len(number) > 9:
-        raise Http404
     rows = PromptVersion.objects.select_related("prompt__team", "examples__set").prefetch_related("labels")
-    return get_object_or_404(rows, prompt__team=request.team, prompt__in=uuids([prompt]), number=int(number))
-
-
-def uuids(values: list[str]) -> set[UUID]:
-    try:
-        return {UUID(value) for value in values}
-    except ValueError:
-        raise Http404 from None
+    return get_object_or_404(rows, prompt__team=request.team, prompt=key_or_404(prompt), number=number_in(number))

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
 
+from llmstudio.asked import key_or_404
 from llmstudio.http import StudioRequest
 from workspace import bulk, library, starters
 from workspace.interchange import FORMATS
@@ -110,10 +111,7 @@ def prompts_act(request: StudioRequest) -> HttpResponse:
 
 def picked(request: StudioRequest) -> list[Prompt]:
     """The chosen prompts, archived ones too. One that is not the team's is not found, and then nothing happens."""
-    try:
-        ids = {UUID(value) for value in request.POST.getlist("prompt")}
-    except ValueError:
-        raise Http404 from None
+    ids = {key_or_404(value) for value in request.POST.getlist("prompt")}
     if len(ids) > bulk.MOST:
         raise bulk.NotDone(f"At most {bulk.MOST} prompts at once; {len(ids)} were chosen.")
     found = list(Prompt.objects.filter(team=request.team, pk__in=ids).select_related("team").order_by("name"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
+from llmstudio.asked import number_in
 from llmstudio.http import StudioRequest
 from workspace.models import Notification
 
@@ -20,8 +21,8 @@ def notices(request: StudioRequest) -> HttpResponse:
         return render(request, "workspace/_bell.html", context)
     show, before = request.GET.get("show", ""), request.GET.get("before", "")
     rows = mine.unread() if show == "unread" else mine
-    if before.isascii() and before.isdigit() and len(before) < 19:
-        rows = rows.filter(pk__lt=int(before))
+    if last := number_in(before, digits=18):
+        rows = rows.filter(pk__lt=last)
     found = list(rows[: PAGE + 1])
     context = {
         "notices": found[:PAGE],

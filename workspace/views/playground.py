@@ -17,6 +17,7 @@ from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
 from jobs import notices
 from jobs.models import Dataset, LanguageModel, Worker
+from llmstudio.asked import key_or_404, number_in
 from llmstudio.http import StudioRequest
 from workspace import starters
 from workspace.chat_forms import Answerers
@@ -148,7 +149,7 @@ def grid_stop(request: StudioRequest, grid_id: UUID) -> HttpResponse:
         found.cancel()
         return done(request, found)
     cells = found.cells().select_related("generation__repair")
-    cell = get_object_or_404(cells, pk=as_uuid(request.POST["cell"]), generation__isnull=False)
+    cell = get_object_or_404(cells, pk=key_or_404(request.POST["cell"]), generation__isnull=False)
     if reply := cell.reply:
         reply.request_cancel()
         notices.changed(found.team_id, "generation", reply.pk)
@@ -166,23 +167,16 @@ def part(rows: Any, keys: list[str]) -> Any:
     """Those of a grid's columns or inputs that are named, or None for all. One that is not there is a 404."""
     if not keys:
         return None
-    found = list(rows.filter(pk__in=[as_uuid(key) for key in keys]))
+    found = list(rows.filter(pk__in=[key_or_404(key) for key in keys]))
     if len(found) != len(set(keys)):
         raise Http404
     return found
 
 
-def as_uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise Http404 from None
-
-
 def named(request: StudioRequest, field: str, rows: Any) -> Any:
     """The row that a form names in `field`, if it names one; a row of another team is a 404."""
     key = request.POST.get(field)
-    return get_object_or_404(rows, pk=as_uuid(key)) if key else None
+    return get_object_or_404(rows, pk=key_or_404(key)) if key else None
 
 
 def done(request: StudioRequest, grid: Grid) -> HttpResponse:
@@ -197,8 +191,7 @@ def to_page(request: StudioRequest, url: str) -> HttpResponse:
 
 
 def run_asked(request: StudioRequest) -> int | None:
-    text = request.GET.get("run", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
+    return number_in(request.GET.get("run"))
 
 
 def begun_with(version: PromptVersion | None, dataset: Dataset | None) -> str:

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
+from llmstudio.asked import number_in
 from llmstudio.http import StudioRequest
 from workspace.models import Archived, LabelRefused, Prompt, PromptLabel, ProtectedLabel
 from workspace.prompts import LATEST, PRODUCTION
@@ -28,10 +29,10 @@ def prompt_labels(request: StudioRequest, prompt_id: UUID) -> HttpResponse:
             PromptLabel.drop(found, name, by=request.membership)
             messages.success(request, f"{name} is off. Programs that ask for it get an error from now on.")
         else:
-            sent = request.POST.get("number", "")
-            if not sent.isdecimal() or len(sent) > 9:
+            number = number_in(request.POST.get("number"))
+            if number is None:
                 raise LabelRefused("Choose the version that the label should point at.")
-            version = get_object_or_404(found.versions.select_related("prompt__team"), number=int(sent))
+            version = get_object_or_404(found.versions.select_related("prompt__team"), number=number)
             PromptLabel.move(version, name, by=request.membership)
             messages.success(request, f"{name} points at version {version.number}.")
     except (LabelRefused, Archived) as refusal:

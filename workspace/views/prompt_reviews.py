@@ -6,9 +6,10 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.db import IntegrityError
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 
+from llmstudio.asked import number_in
 from llmstudio.http import StudioRequest
 from workspace.models import Archived, LabelRefused, PromptLabel, PromptReview, ReviewRefused
 from workspace.prompts import PRODUCTION
@@ -25,9 +26,8 @@ def prompt_review(request: StudioRequest, prompt_id: UUID, number: int) -> HttpR
             messages.success(request, f"Version {version.number} is published: production points at it.")
         else:
             sent = request.POST.get("of", "")
-            if sent and not (sent.isdecimal() and len(sent) < 19):
-                raise Http404
-            of = get_object_or_404(request.team.memberships.select_related("user"), pk=int(sent)) if sent else None
+            members = request.team.memberships.select_related("user")
+            of = get_object_or_404(members, pk=number_in(sent, digits=18)) if sent else None
             PromptReview.ask(version, by=request.membership, of=of, question=request.POST.get("question", "").strip())
             messages.success(request, f"{of.user if of else 'Everyone who may review'} has been told.")
     except (LabelRefused, Archived) as refusal:

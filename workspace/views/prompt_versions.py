@@ -10,6 +10,7 @@ from django.db.models import Prefetch
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
+from llmstudio.asked import number_in
 from llmstudio.http import StudioRequest
 from workspace.comparing import compare
 from workspace.drafts import Draft, label_of
@@ -25,10 +26,9 @@ PAGE = 50  # versions listed at once
 def prompt_versions(request: StudioRequest, prompt_id: UUID) -> HttpResponse:
     """The newest first. htmx asks for the table alone."""
     found = owned(request.team, prompt_id)
-    sent = request.GET.get("before", "")
     rows = found.versions.select_related("author", "origin__prompt__team")
-    if sent.isdecimal() and len(sent) < 9:
-        rows = rows.filter(number__lt=int(sent))
+    if before := number_in(request.GET.get("before")):
+        rows = rows.filter(number__lt=before)
     listed = list(rows[: PAGE + 1])
     labels = found.labels_by_version()
     context = {
@@ -107,13 +107,11 @@ def said(fields: dict[str, str], name: str) -> str:
 def prompt_diff(request: StudioRequest, prompt_id: UUID) -> HttpResponse:
     """What changed from version `a` to version `b`."""
     found = owned(request.team, prompt_id)
-    numbers = [
-        text for text in (request.GET.get("a", ""), request.GET.get("b", "")) if text.isdecimal() and len(text) < 9
-    ]
-    if len(numbers) < 2:
+    a, b = number_in(request.GET.get("a")), number_in(request.GET.get("b"))
+    if a is None or b is None:
         messages.info(request, "Choose two versions to compare.")
         return redirect("prompt_versions", team=request.team.slug, prompt_id=found.pk)
-    old, new = sorted((one(found, int(number)) for number in numbers), key=lambda version: version.number)
+    old, new = sorted((one(found, number) for number in (a, b)), key=lambda version: version.number)
     context = {"prompt": found, "old": old, "new": new, "comparison": compare(old, new)}
     return render(request, "workspace/prompt_diff.html", context)
 

@@ -7,12 +7,13 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.db import IntegrityError, transaction
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 
 from jobs.models import LanguageModel
+from llmstudio.asked import key_or_404, number_in
 from llmstudio.http import StudioRequest
 from workspace.drafts import Draft
 from workspace.forms.prompts import DetailsForm, EditorForm, Problem, problems_in
@@ -74,8 +75,7 @@ def save(request: StudioRequest, prompt: Prompt) -> HttpResponse:
     """The next version; or why not; or, if someone else has saved meanwhile, both versions and a merge of them."""
     draft = Draft.posted(request.POST)
     form = EditorForm(request.team, draft, posted=True)
-    sent = request.POST.get("based_on", "")
-    based_on = int(sent) if sent.isdecimal() and len(sent) < 9 else 0
+    based_on = number_in(request.POST.get("based_on")) or 0
     problems = problems_in(form)
     if problems:
         return refused(request, prompt, form, problems, based_on=based_on)
@@ -155,10 +155,7 @@ def prompt_preview(request: StudioRequest) -> HttpResponse:
     key = request.POST.get("prompt", "")
     kind = request.POST.get("kind", "")
     if key:
-        try:
-            about = owned(request.team, UUID(key))
-        except ValueError:
-            raise Http404 from None
+        about = owned(request.team, key_or_404(key))
     else:
         kind = kind if kind in Prompt.Kind.values else Prompt.Kind.CHAT
         about = Prompt(team=request.team, kind=kind, name=request.POST.get("name", "")[:200])
@@ -174,8 +171,8 @@ def prompt_preview(request: StudioRequest) -> HttpResponse:
 def prompt_news(request: StudioRequest, prompt_id: UUID) -> HttpResponse:
     """Whether someone has saved since the version that this editor began with."""
     found = owned(request.team, prompt_id)
-    sent = request.GET.get("seen", "")
-    seen = int(sent) if sent.isdecimal() and len(sent) < 9 else found.latest
+    sent = number_in(request.GET.get("seen"))
+    seen = found.latest if sent is None else sent
     newer = found.versions.select_related("author").filter(number__gt=seen).first()
     url = reverse("prompt_diff", kwargs={"team": request.team.slug, "prompt_id": found.pk})
     return render(request, "workspace/_prompt_news.html", {"prompt": found, "newer": newer, "seen": seen, "diff": url})
