@@ -17,6 +17,7 @@ from llmstudio import openai_errors
 from llmstudio.openai_errors import Refused
 from workspace.api import examples, prompts, responses, runs
 from workspace.api import langfuse as langfuse_prompts
+from workspace.models import Archived
 
 v1 = NinjaAPI(title="LLM Studio", version="1", urls_namespace="v1", openapi_url=None, docs_url=None)
 for part in (models, chat, files, finetuning, records, responses):
@@ -62,6 +63,11 @@ def http_error(request: HttpRequest, error: Any) -> HttpResponse:
     return openai_errors.response(error.status_code, f"{error.message}.".replace("..", "."))
 
 
+def archived(request: HttpRequest, error: Any) -> HttpResponse:
+    """Put away between the lookup and the change."""
+    return openai_errors.response(409, str(error), code="archived")
+
+
 def too_big(request: HttpRequest, error: Any) -> HttpResponse:
     return openai_errors.response(413, openai_errors.SENTENCES[413])
 
@@ -70,6 +76,7 @@ for door in (v1, api, langfuse):
     door.add_exception_handler(Refused, refused)
     door.add_exception_handler(ValidationError, invalid)
     door.add_exception_handler(HttpError, http_error)
+    door.add_exception_handler(Archived, archived)
     door.add_exception_handler(RequestDataTooBig, too_big)
 
 

@@ -13,7 +13,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F, QuerySet
 
 from jobs import notices
-from workspace.models import Activity, Prompt, Team, User
+from workspace.models import Activity, Archived, Prompt, Team, User
 from workspace.prompts import PromptError, checked_name, tidy_name
 
 MOST = 500  # prompts in one act
@@ -70,10 +70,10 @@ def restore(prompts: Sequence[Prompt], by: User) -> list[str]:
 
 
 def tag(prompts: Sequence[Prompt], by: User, added: Sequence[str], removed: Sequence[str] = ()) -> int:
-    """Put tags on and take tags off. Returns how many prompts changed. Raises NotDone."""
+    """Put tags on and take tags off. Returns how many prompts changed. Raises NotDone and Archived."""
     changed = []
     with transaction.atomic():
-        now = Prompt.objects.select_for_update().order_by("pk").in_bulk([prompt.pk for prompt in prompts])
+        now = _held(prompts)
         for prompt in prompts:
             has = now[prompt.pk].tags
             prompt.tags = [one for one in dict.fromkeys([*has, *added]) if one not in removed]
@@ -88,7 +88,7 @@ def tag(prompts: Sequence[Prompt], by: User, added: Sequence[str], removed: Sequ
 
 def move(prompts: Sequence[Prompt], by: User, folder: str) -> int:
     """Into a folder, which is to give them other names. Returns how many moved. Raises NotDone for a name that is
-    taken, and then none moves."""
+    taken, and Archived; then none moves."""
     names: dict[Any, str] = {}
     for prompt in prompts:
         try:
@@ -104,6 +104,7 @@ def move(prompts: Sequence[Prompt], by: User, folder: str) -> int:
     old = {prompt.pk: prompt.name for prompt in moved}
     try:
         with transaction.atomic():
+            _held(prompts)
             for prompt in moved:
                 prompt.name = names[prompt.pk]
             _write(
@@ -118,6 +119,17 @@ def move(prompts: Sequence[Prompt], by: User, folder: str) -> int:
         taken = there.values_list("name", flat=True).first()
         raise NotDone(f"There is already a prompt called {taken}. Rename one of the two; nothing was moved.") from None
     return len(moved)
+
+
+def _held(prompts: Sequence[Prompt]) -> dict[Any, Prompt]:
+    """Their rows by id, locked until the transaction ends. Raises Archived where one has been put away."""
+    now: dict[Any, Prompt] = (
+        Prompt.objects.select_for_update().order_by("pk").in_bulk([prompt.pk for prompt in prompts])
+    )
+    for row in now.values():
+        if row.archived_at:
+            raise Archived(row)
+    return now
 
 
 def _write(
@@ -140,17 +152,5 @@ def _write(
                 prompt.index()
             notices.changed(prompt.team_id, "prompt", prompt.pk, prompt.version + 1)
         Activity.objects.bulk_create(
-            [
-                Activity(
-                    team_id=prompt.team_id,
-                    actor=by,
-                    verb=verb,
-                    kind="prompt",
-                    object_id=str(prompt.pk),
-                    name=str(prompt)[:200],
-                    url=prompt.get_absolute_url()[:300],
-                    note=(was(prompt) if was else note)[:300],
-                )
-                for prompt in prompts
-            ]
+            [Activity.of(prompt.team_id, by, verb, prompt, note=was(prompt) if was else note) for prompt in prompts]
         )

@@ -151,7 +151,7 @@ class Answerers:
         return groups
 
     def usual(self, user: User, *, wanted: Any = None) -> tuple[LanguageModel, Adapter | None]:
-        """Who answers in a new chat: the one `wanted` by its id on /v1/models, else whoever answered this person last.
+        """Who answers in a new chat or grid: the one `wanted` by its id on /v1/models, else whoever answered this person last.
         Raises KeyError where nothing can answer."""
         names = {model.key: key for key, model in self.models.items()}
         names |= {adapter.key: key for key, adapter in self.adapters.items()}

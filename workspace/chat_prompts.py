@@ -52,5 +52,5 @@ def folders(team: Team, query: str) -> list[str]:
 def questions(version: PromptVersion) -> list[Variable]:
     """The variables to ask for, those of the texts it includes now among them. Raises PromptError."""
     texts = included_texts(version.prompt.team, version.messages, within=version.prompt.name)
-    used = prompts.variables_in([*version.messages, *({"content": text} for text in texts.values())])
+    used = prompts.variables_in(version.messages, texts.values())
     return variables.declared(version.variables, used)

@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 
 from workspace import bulk, prompts
 from workspace.interchange.drafts import TEXT, Draft, Item, Problem
-from workspace.models import LabelRefused, Membership, Prompt, PromptAlias, PromptLabel, PromptVersion
+from workspace.models import Archived, LabelRefused, Membership, Prompt, PromptAlias, PromptLabel, PromptVersion
 from workspace.models.includes import checked_content
 from workspace.prompts import PromptError
 
@@ -110,7 +110,7 @@ def _one(at: int, item: Item, by: Membership, folder: str, choice: Choice, sourc
         outcome.name = prompts.checked_name(prompts.tidy_name(outcome.name))
         with transaction.atomic():
             _keep(item, by, outcome, source)
-    except (PromptError, bulk.NotDone) as error:
+    except (PromptError, bulk.NotDone, Archived) as error:
         outcome.did, outcome.why, outcome.number, outcome.url = PROBLEM, str(error), 0, ""
     except IntegrityError:
         outcome.did, outcome.why = PROBLEM, "Someone is saving a prompt of this name at this moment. Try again."

@@ -5,8 +5,6 @@ It knows texts only. Columns named input and output make the example; any other 
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -16,10 +14,10 @@ from typing import Any
 from jobs.texts import typed
 from workspace.examples import BadExample, Texts
 from workspace.prompts import NAME
+from workspace.tables import records
 
 MAX_PASTE = 1_000_000  # characters
 MAX_REPORTED = 100  # bad lines that are listed; all are counted
-DELIMITERS = "\t,;|"
 NAMES = {
     **dict.fromkeys(("input", "question", "prompt", "user", "source"), "input"),
     **dict.fromkeys(("output", "answer", "completion", "assistant", "response", "expected", "target"), "output"),
@@ -85,27 +83,13 @@ def _json_lines(text: str) -> Iterator[Line]:
 
 
 def _table(text: str) -> Iterator[Line]:
-    """A quoted field may span lines; the number is where its row starts."""
-    first = text.lstrip("\n").partition("\n")[0]
-    delimiter = max(DELIMITERS, key=first.count)
-    rows = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     columns: list[str] = []
-    while True:
-        line = rows.line_num + 1
-        try:
-            cells = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            unclosed = "unexpected end" in str(error) or "field larger" in str(error)
-            why = "a quote is opened and never closed" if unclosed else "a quote inside a field is written twice"
+    for line, cells in records(text):
+        if isinstance(cells, str):
             if not columns:
-                raise NotReadable(f"The first line, which names the columns, cannot be read: {why}.") from None
-            yield line, f"This line cannot be read: {why}."
-            continue
-        if not any(cell.strip() for cell in cells):
-            continue
-        if not columns:
+                raise NotReadable(f"The first line, which names the columns, cannot be read: {cells}.")
+            yield line, f"This line cannot be read: {cells}."
+        elif not columns:
             columns = _header(cells)
         elif len(cells) != len(columns):
             have = "one field" if len(cells) == 1 else f"{len(cells)} fields"

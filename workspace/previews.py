@@ -64,7 +64,7 @@ def preview(prompt: Prompt, content: dict[str, Any], values: Mapping[str, Any], 
         version.messages = prompts.checked_messages(version.messages)
         seen.includes = included(prompt.team, version.messages, within=prompt.name)
         own = prompts.variables_in(version.messages)
-        used = prompts.variables_in([*version.messages, *({"content": one.text} for one in seen.includes.values())])
+        used = prompts.variables_in(version.messages, (one.text for one in seen.includes.values()))
         seen.included_names = [name for name in used if name not in own]
         variables = declared(version.variables, used)
         seen.values = ValuesForm(

@@ -8,7 +8,7 @@ person typed into a variable is never read as a template. It knows messages as J
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -78,9 +78,10 @@ def tidy_name(typed: str) -> str:
     return "/".join(part for part in parts if part)
 
 
-def variables_in(messages: Sequence[Message]) -> list[str]:
-    """The variables' names, each once, in the order in which they are read."""
-    return list(dict.fromkeys(tag["variable"] for tag in _tags(messages) if tag["variable"]))
+def variables_in(messages: Sequence[Message], texts: Iterable[str] = ()) -> list[str]:
+    """The variables' names, each once, in the order in which they are read; then those of `texts` that are included."""
+    everything = [*messages, *({"content": text} for text in texts)]
+    return list(dict.fromkeys(tag["variable"] for tag in _tags(everything) if tag["variable"]))
 
 
 def includes_in(messages: Sequence[Message]) -> list[Include]:
@@ -149,8 +150,7 @@ def fill(
         if include not in found:
             raise PromptError("include", f"The prompt includes {include}, which is not there.", [include.name])
         texts[include] = found[include]
-    needed = [*variables_in(messages), *variables_in([{"content": text} for text in texts.values()])]
-    if missing := [name for name in dict.fromkeys(needed) if name not in values]:
+    if missing := [name for name in variables_in(messages, texts.values()) if name not in values]:
         listed = ", ".join(missing)
         raise PromptError("missing", f"No value was given for {listed}.", missing)
 

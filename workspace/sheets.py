@@ -7,12 +7,15 @@ scores that it works out on the way; what a page looks like is the templates'.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -21,9 +24,9 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from jobs.models import Generation, State
-from workspace.grids import shuffled
 from workspace.models import Feedback, Grid, GridCell, GridColumn, GridInput, GridVote, User
 from workspace.models.grid_cells import GridCellQuerySet
+from workspace.scores import score
 
 WINDOW = 25  # rows sent at once
 SCORED_AT_ONCE = 1000
@@ -243,12 +246,10 @@ class Sheet:
         """Work out and keep the scores that are missing."""
         if not self.grid.metric:
             return
-        from workspace import scores
-
         fresh = []
         for cell in cells:
             if cell.score is None and cell.state == State.SUCCEEDED and cell.input.expected:
-                cell.score = scores.score(self.grid.metric, cell.text, cell.input.expected)
+                cell.score = score(self.grid.metric, cell.text, cell.input.expected)
                 fresh.append(cell)
         if fresh:
             GridCell.objects.bulk_update(fresh, ["score"])
@@ -259,3 +260,14 @@ def time_left(left: int, answered: int, since: datetime | None) -> float | None:
     if not left or not answered or not since:
         return None
     return max((timezone.now() - since).total_seconds(), 0.1) / answered * left
+
+
+T = TypeVar("T")
+
+
+def shuffled(items: Sequence[T], secret: str, *about: object) -> list[T]:
+    """The items in an order that is always the same for what it is about, and cannot be worked out without the secret."""
+    seed = hmac.new(secret.encode(), "|".join(map(str, about)).encode(), hashlib.sha256).hexdigest()
+    drawn = list(items)
+    random.Random(seed).shuffle(drawn)  # noqa: S311 - the seed is the secret part
+    return drawn

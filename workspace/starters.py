@@ -1,4 +1,5 @@
-"""Three prompts to begin with. Between them they show a list of messages, typed variables, an include and an answer as JSON."""
+"""What a team can begin with: three prompts, which between them show a list of messages, typed variables, an include and an
+answer as JSON; and a grid that can be run at once."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ from typing import Any
 
 from django.db import transaction
 
-from workspace.models import LabelRefused, Membership, Prompt, PromptLabel
+from jobs.models import LanguageModel
+from workspace.models import Activity, Grid, LabelRefused, Membership, Prompt, PromptLabel, Team, User
 
 STARTERS: list[dict[str, Any]] = [
     {
@@ -71,6 +73,10 @@ STARTERS: list[dict[str, Any]] = [
 ]
 
 
+GRID_PROMPT = "Explain {{thing}} to a ten-year-old in two sentences."
+GRID_THINGS = ("a rainbow", "why bread rises", "what a lighthouse is for")
+
+
 def add(by: Membership) -> list[Prompt]:
     """Those that are not here yet, released under `production` where the person may do that."""
     made = []
@@ -90,3 +96,19 @@ def add(by: Membership) -> list[Prompt]:
             except LabelRefused:
                 continue  # the team protects it or asks for reviews; `latest` still finds the prompt
     return made
+
+
+def grid(team: Team, author: User, model: LanguageModel) -> Grid:
+    """One prompt, one model, two temperatures, three inputs: small enough to run at once."""
+    with transaction.atomic():
+        made = Grid.objects.create(team=team, author=author, name="Example: does temperature matter?")
+        for name, temperature in (("Careful", 0.0), ("Free", 1.0)):
+            made.add_column(
+                label=f"{name}, temperature {temperature:g}",
+                model=model,
+                messages=[{"role": "user", "content": GRID_PROMPT}],
+                params={"temperature": temperature, "max_tokens": 80},
+            )
+        made.add_inputs([{"thing": thing} for thing in GRID_THINGS])
+        Activity.record(team.pk, author, "created", made)
+        return made

@@ -10,7 +10,8 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from tests.workspace.conftest import pairs_in, set_url
-from workspace.examples import Slot, Texts, differences, merge, summary
+from workspace.example_merging import differences, merge
+from workspace.examples import Slot, Texts, summary
 from workspace.forms.examples import SetForm
 from workspace.models import Example, ExampleSet, Stale
 from workspace.views import examples as views

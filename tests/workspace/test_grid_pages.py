@@ -38,6 +38,16 @@ def test_a_grid_starts_with_a_prompts_version(as_bob, team, base, prompt):
     assert made.name == prompt.name and made.columns.get().prompt_version == prompt.versions.get()
 
 
+def test_its_column_is_answered_by_whom_the_prompt_names(as_bob, team, alice, base, adapter, prompt):
+    """A model or an adapter, by its id on /v1/models."""
+    named = prompt.save_version(
+        alice, based_on=None, messages=[{"role": "user", "content": "{{word}}"}], config={"model": adapter.key}
+    )
+    as_bob.post(reverse("grid_new", args=[team.slug]), {"prompt_version": named.pk})
+    column = Grid.objects.get().columns.get()
+    assert (column.model, column.adapter) == (base, adapter)
+
+
 def test_a_grid_starts_with_a_data_set_and_offers_its_rows(as_bob, team, base, dataset):
     answer = as_bob.post(reverse("grid_new", args=[team.slug]), {"dataset": dataset.pk})
     made = Grid.objects.get()

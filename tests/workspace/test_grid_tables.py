@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from workspace.grids import BadTable, read_table, shuffled
+from jobs.datasets import readers
+from workspace.grid_tables import BadTable, read_table
+from workspace.sheets import shuffled
 
 KNOWN = ["word", "tone"]
 
@@ -83,6 +85,12 @@ def test_a_long_list_of_bad_lines_is_cut():
 )
 def test_what_is_wrong_is_said(text, says):
     assert says in problems(text)[0]
+
+
+def test_reading_a_table_leaves_data_sets_their_longer_fields(tmp_path):
+    read_table("word,tone\nhouse,dry", KNOWN, most=500)
+    (tmp_path / "long.csv").write_text(f"question,answer\n{'x' * 600_000},y\n")
+    assert list(readers.table(tmp_path / "long.csv")) == [(2, {"question": "x" * 600_000, "answer": "y"})]
 
 
 @pytest.mark.parametrize("text", [",", '""', ";;\n;;"])

@@ -148,6 +148,26 @@ def test_a_prompt_with_several_variables_says_which_takes_the_question(
     assert grid.inputs.first().values == {"lang": "French", "word": "number 0"}
 
 
+def test_the_question_goes_by_itself_where_one_variable_stands_out(as_bob, prompt, alice, base, test_rows, example_set):
+    """The only one in the last user message, else the only one without a default."""
+    asked = {"based_on": None, "examples": example_set.newest}
+    last = prompt.save_version(
+        alice,
+        messages=[{"role": "system", "content": "Speak {{lang}}."}, {"role": "user", "content": "Translate {{word}}."}],
+        **asked,
+    )
+    grid = begin(as_bob, example_set, sent(last, base, test_rows, others="lang = French"))
+    assert grid.inputs.first().values == {"lang": "French", "word": "number 0"}
+    bare = prompt.save_version(
+        alice,
+        messages=[{"role": "user", "content": "{{lang}}: {{word}}"}],
+        variables=[{"name": "lang", "default": "French"}],
+        **asked,
+    )
+    grid = begin(as_bob, example_set, sent(bare, base, test_rows))
+    assert grid.inputs.first().values == {"lang": "French", "word": "number 0"}
+
+
 def test_what_cannot_be_compared_is_refused_in_words(as_bob, prompt, alice, base, test_rows, example_set):
     where = f"{example_set.get_absolute_url()}leave-one-out/"
     fixed = prompt.save_version(

@@ -158,7 +158,7 @@ class TestSaving:
         archive = f"{prompt.get_absolute_url()}archive/"
         as_bob.post(archive)
         refused = as_bob.post(prompt.get_absolute_url(), fields(prompt, content="New {{word}}"))
-        assert "archived meanwhile" in words_on(refused)
+        assert "This prompt is archived. Restore it first." in words_on(refused)
         assert "New {{word}}" in page_of(refused)
         assert "Restore" in page_of(as_bob.get(prompt.get_absolute_url(), follow=True))
         as_bob.post(archive, {"undo": "1"})

@@ -10,6 +10,7 @@ from django.test import Client
 from tests.conftest import browser, joined
 from tests.workspace.conftest import page_of, words_on
 from workspace.models import (
+    Archived,
     LabelRefused,
     Membership,
     Notification,
@@ -23,7 +24,6 @@ from workspace.models import (
     Team,
     User,
 )
-from workspace.models import labels as labels_of_prompts
 
 
 @pytest.fixture
@@ -261,19 +261,20 @@ class TestPublish:
     ) -> None:  # fmt: skip
         me, her = (Membership.objects.get(team=team, user=user) for user in (bob, alice))
         asked.decide(by=me, approve=True)
-        second, held = PromptReview.ask(prompt.newest, by=her), labels_of_prompts.held
+        second, held = PromptReview.ask(prompt.newest, by=her), Prompt.held
 
-        def held_after_the_other(prompt: Prompt) -> None:
+        def held_after_the_other(prompt: Prompt) -> Prompt:
+            monkeypatch.setattr(Prompt, "held", held)
             second.decide(by=me, approve=False, note="I was wrong.")
-            held(prompt)
+            return held(prompt)
 
-        monkeypatch.setattr(labels_of_prompts, "held", held_after_the_other)
+        monkeypatch.setattr(Prompt, "held", held_after_the_other)
         with pytest.raises(LabelRefused, match="once someone else has approved it"):
             PromptLabel.move(prompt.newest, "production", by=me)
 
     def test_an_archived_prompt_is_not_published(self, prompt: Prompt, alice: User, team: Team) -> None:
         prompt.archive(alice)
-        with pytest.raises(LabelRefused, match="archived"):
+        with pytest.raises(Archived, match="This prompt is archived"):
             PromptLabel.move(prompt.newest, "production", by=team.memberships.get(user=alice))
 
     def test_a_restored_version_is_reviewed_anew(

@@ -114,3 +114,10 @@ class TestDetails:
         PromptLabel.move(tone.newest, "production", by=Membership.objects.get(team=team, user=alice))
         Prompt.start(team=team, author=alice, name="asks", messages=[{"role": "user", "content": "{{> tone}} {{x}}"}])
         assert "Included by name in asks" in words_on(as_bob.get(f"{tone.get_absolute_url()}details/"))
+
+    def test_a_name_in_quotation_marks_is_found_too(self, team: Team, alice: User) -> None:
+        start: dict[str, Any] = {"team": team, "author": alice}
+        tone = Prompt.start(**start, name='our "tone" é', kind="text", messages=[{"role": "user", "content": "K"}])
+        text = [{"role": "user", "content": '{{> our "tone" é@latest}} {{x}}'}]
+        asks = Prompt.start(**start, name="asks", messages=text)
+        assert tone.included_by() == [asks]

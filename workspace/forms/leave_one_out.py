@@ -11,7 +11,7 @@ from jobs.models import Dataset, Split
 from workspace.chat_forms import Answerers, PastedNumber
 from workspace.leave_one_out import MAX_ROWS, Plan
 from workspace.models import ExampleSet, PromptVersion
-from workspace.prompts import PromptError
+from workspace.prompts import PromptError, variables_in
 from workspace.scores import METRICS
 from workspace.variables import parse_values
 
@@ -34,7 +34,7 @@ class TrialForm(forms.Form):
     variable = forms.CharField(
         label="The question goes into",
         required=False,
-        help_text="The variable's name; needed only where the prompt has several.",
+        help_text="The variable's name; needed only where the prompt has several and none stands out.",
     )
     others = forms.CharField(
         label="Other variables",
@@ -75,7 +75,7 @@ class TrialForm(forms.Form):
             return cleaned
         declared = version.declared()
         names = [variable.name for variable in declared]
-        cleaned["variable"] = name = cleaned.get("variable", "").strip() or (names[0] if len(names) == 1 else "")
+        cleaned["variable"] = name = cleaned.get("variable", "").strip() or usual_variable(version)
         if not names:
             self.add_error("prompt_version", "This prompt has no variable that a row's question could go into.")
         elif name not in names:
@@ -104,6 +104,24 @@ class TrialForm(forms.Form):
             variable=cleaned["variable"],
             values=cleaned["values"],
         )
+
+
+def usual_variable(version: PromptVersion) -> str:
+    """The variable that a question surely goes into: the only one of the prompt, else the only one in its last user
+    message, else the only one without a default; empty where none stands out."""
+    declared = version.declared()
+    try:
+        asked = variables_in([{"content": version.question()}])
+    except PromptError:  # an include has gone; starting says so
+        asked = []
+    for names in (
+        [variable.name for variable in declared],
+        asked,
+        [variable.name for variable in declared if not variable.default],
+    ):
+        if len(names) == 1:
+            return names[0]
+    return ""
 
 
 def pairs(text: str) -> dict[str, str]:

@@ -9,7 +9,6 @@ from workspace.models.examples import ExampleSet, ExampleSetVersion, TooMany
 from workspace.models.feedback import Feedback, NotKept, Opinions
 from workspace.models.grid_cells import GridCell, GridColumn, GridInput, GridVote
 from workspace.models.grids import Grid, GridRefused
-from workspace.models.immutable import Stale
 from workspace.models.invitations import Invitation
 from workspace.models.keys import ApiKey
 from workspace.models.labels import LabelMove, LabelRefused, PromptLabel, ProtectedLabel
@@ -19,10 +18,12 @@ from workspace.models.people import Membership, NotPossible, Role, Team, User
 from workspace.models.prompt_versions import PromptVersion, Rendered
 from workspace.models.prompts import Prompt, PromptAlias
 from workspace.models.reviews import PromptReview, ReviewRefused
+from workspace.models.shared import Archived, Stale
 
 __all__ = [
     "Activity",
     "ApiKey",
+    "Archived",
     "Attachment",
     "Chat",
     "Comment",

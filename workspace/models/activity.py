@@ -73,7 +73,12 @@ class Activity(models.Model):
     def record(cls, team_id: Any, actor: Any, verb: str, thing: Any, *, note: str = "", url: str = "") -> None:
         """Record what `actor` did to `thing`, in the caller's transaction. `url` leads to the very place, if the thing's
         own page does not; `actor` is a person or their id."""
-        cls.objects.create(
+        cls.of(team_id, actor, verb, thing, note=note, url=url).save(force_insert=True)
+
+    @classmethod
+    def of(cls, team_id: Any, actor: Any, verb: str, thing: Any, *, note: str = "", url: str = "") -> Activity:
+        """Not stored yet."""
+        return cls(
             team_id=team_id,
             actor_id=getattr(actor, "pk", actor),
             verb=verb,

@@ -4,13 +4,14 @@ workspace/documents.py; how the model reads an attachment is workspace/chats.py.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from django.db import models, transaction
+from django.db.models import Q
 
 from jobs.models import StoredFile
-from workspace.chats import MAX_SYSTEM, Asked, framed, parted
+from workspace.chats import MAX_SYSTEM, Asked, Refused, framed, parted
 from workspace.models.chats import Chat
 from workspace.models.examples import ExampleSetVersion
 from workspace.models.messages import Message
@@ -27,6 +28,26 @@ class AttachmentQuerySet(models.QuerySet["Attachment"]):
     def light(self) -> Self:
         """Without the text, which may be long, and with what a chip shows."""
         return self.defer("text").select_related("prompt_version__prompt", "examples__set")
+
+    def send(self, said: Message, author: User, wanted: Sequence[uuid.UUID]) -> None:
+        """Send these of the chat (or its pair's) with `said`, in this order: those that wait in its author's composer are
+        taken, others are said again. Raises Refused for one that is not here."""
+        chat = said.chat
+        ours = Q(chat=chat) | Q(chat__beside=chat) | Q(chat=chat.beside_id)
+        rows = {row.pk: row for row in self.select_for_update(of=("self",)).filter(ours, pk__in=wanted)}
+        for key in dict.fromkeys(wanted):
+            if (row := rows.get(key)) is None:
+                raise Refused(
+                    "not_found", "A file of this message is no longer here. Add it again, or send without it."
+                )
+            if row.message_id is None and row.chat_id == chat.pk and row.author_id == author.pk:
+                row.message = said
+                row.save(update_fields=["message"])
+            else:
+                row = row.again(chat, author, said)
+            said.prompt_version = row.prompt_version or said.prompt_version
+        if said.prompt_version:
+            said.save(update_fields=["prompt_version"])
 
     def files_in(self, chat: Chat) -> list[Attachment]:
         """Each file of the conversation once, the newest first."""

@@ -8,22 +8,19 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from jobs import notices
 from jobs.models import Adapter, Generation, LanguageModel
 from workspace.chats import Asked, Refused, checked_text, request_messages, title_from, turns_to_drop
 from workspace.models.activity import Activity
 from workspace.models.messages import Message, Turn, left_out
 from workspace.models.people import Team, User
-
-if TYPE_CHECKING:
-    from workspace.models.attachments import Attachment
+from workspace.models.shared import Shared
 
 ALONE_TOO_LONG = "The last message is too long by itself, even without the turns before it. Edit it to be shorter."
 
@@ -47,10 +44,8 @@ class ChatQuerySet(models.QuerySet["Chat"]):
         return self.filter(Q(title__icontains=words) | models.Exists(said))
 
 
-class Chat(models.Model):
-    """One conversation. `version` grows with every change, so a page knows whether it is stale.
-
-    `beside` joins two chats that are asked the same questions: the page of the first shows both."""
+class Chat(Shared):
+    """One conversation. `beside` joins two chats that are asked the same questions: the page of the first shows both."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="chats")
@@ -63,10 +58,8 @@ class Chat(models.Model):
         default=dict
     )  # jobs.ml SamplingParams fields that were changed
     beside = models.OneToOneField("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
-    version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True)
-    archived_at = models.DateTimeField(null=True, blank=True)
 
     objects = ChatQuerySet.as_manager()
 
@@ -126,7 +119,8 @@ class Chat(models.Model):
                 )
             said = chat.messages.create(role="user", author=author, text=text, parent_id=parent, client_id=client_id)
             if attached:
-                chat._attach(said, author, attached)
+                chat.team.attachments.send(said, author, attached)
+                chat._check_fits(said)
             chat.title = chat.title or title_from(text)
             if parent is None and not chat.messages.exclude(pk=said.pk).exists():
                 Activity.record(chat.team_id, author, "started", chat)
@@ -185,26 +179,8 @@ class Chat(models.Model):
         found = rows.prefetch_related("attachments").in_bulk(ids)
         return [found[pk] for pk in reversed(ids)]
 
-    def _attach(self, said: Message, author: User, wanted: Sequence[uuid.UUID]) -> None:
-        """Send these attachments with `said`, in this order. Refused for one that is not here, and for what the model
-        could not read even by itself."""
-        ours = Q(chat=self) | Q(chat__beside=self) | Q(chat=self.beside_id)
-        rows: dict[uuid.UUID, Attachment] = {
-            row.pk: row for row in self.team.attachments.select_for_update(of=("self",)).filter(ours, pk__in=wanted)
-        }
-        for key in dict.fromkeys(wanted):
-            if (row := rows.get(key)) is None:
-                raise Refused(
-                    "not_found", "A file of this message is no longer here. Add it again, or send without it."
-                )
-            if row.message_id is None and row.chat_id == self.pk and row.author_id == author.pk:
-                row.message = said
-                row.save(update_fields=["message"])
-            else:
-                row = row.again(self, author, said)
-            said.prompt_version = row.prompt_version or said.prompt_version
-        if said.prompt_version:
-            said.save(update_fields=["prompt_version"])
+    def _check_fits(self, said: Message) -> None:
+        """Raises Refused for a message that the model could not read even by itself."""
         tokens, room = self._count(said.as_turns()), self.model.room()
         if tokens >= room:
             raise Refused(
@@ -265,21 +241,12 @@ class Chat(models.Model):
                 "model_gone", f"The adapter {self.adapter} is archived. Restore it, or choose another in the panel."
             )
 
-    # --- changing the chat itself
-
-    def change(self, **fields: Any) -> None:
-        """Write these fields and no others, raise the version and tell the team."""
-        Chat.objects.filter(pk=self.pk).update(version=F("version") + 1, **fields)
-        self.refresh_from_db(fields=["version", *fields])
-        notices.changed(self.team_id, "chat", self.pk, self.version)
-
     def archive(self, by: User, *, undo: bool = False) -> None:
-        """Put the chat (and its other half) away, or take it back out. Nothing is lost either way."""
+        """With its other half."""
         with transaction.atomic():
-            for chat in [self, self.beside]:
-                if chat:
-                    chat.change(archived_at=None if undo else Now())
-            Activity.record(self.team_id, by, "restored" if undo else "archived", self)
+            if self.beside:
+                self.beside.change(archived_at=None if undo else Now())
+            super().archive(by, undo=undo)
 
     # --- reading it
 

@@ -8,20 +8,19 @@ from typing import Any, NamedTuple, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from jobs import notices
-from workspace import examples as places
-from workspace import fewshot
-from workspace.examples import Clash, Difference, Slot, Texts
+from workspace import example_merging, fewshot
+from workspace.example_merging import Choice, Clash, Difference
+from workspace.examples import Slot, Texts, summary
 from workspace.fewshot import Shots
 from workspace.models.activity import Activity
 from workspace.models.example import Example
-from workspace.models.immutable import Stale
 from workspace.models.people import Team, User
+from workspace.models.shared import Versioned
 
 MAX_EXAMPLES = 2000  # in one set
 
@@ -97,23 +96,21 @@ class ExampleSetQuerySet(models.QuerySet["ExampleSet"]):
             return {row[0]: Figures(*row[1:]) for row in cursor.fetchall()}
 
 
-class ExampleSet(models.Model):
-    """An ordered set of examples, shared by prompts. What it holds is in its versions."""
+class ExampleSet(Versioned):
+    """An ordered set of examples, shared by prompts, which keep an archived one. What it holds is in its versions."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="example_sets")
     author = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     name = models.CharField(max_length=120)
     description = models.TextField(blank=True, max_length=2000)
-    latest = models.PositiveIntegerField(default=0)
-    version = models.PositiveIntegerField(default=1)  # grows with every change, for notices
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True)
-    archived_at = models.DateTimeField(null=True, blank=True)
 
     objects = ExampleSetQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "few-shot set"
         ordering = ["-updated_at"]
         constraints = [
             models.UniqueConstraint(
@@ -143,7 +140,7 @@ class ExampleSet(models.Model):
         self, author: User, order: Sequence[uuid.UUID], *, note: str = "", based_on: int | None = None
     ) -> ExampleSetVersion:
         """The next version: these examples of this set, in this order. `based_on` is the version the author saw (None:
-        whatever is newest). Raises Stale when there is a newer one, and TooMany."""
+        whatever is newest). Raises Stale when there is a newer one, Archived, and TooMany."""
         if len(order) > MAX_EXAMPLES:
             raise TooMany(len(order))
         with transaction.atomic():
@@ -155,13 +152,6 @@ class ExampleSet(models.Model):
             verb = "started" if version.number == 1 else "saved"
             Activity.record(self.team_id, author, verb, self, note="" if version.number == 1 else note)
             return version
-
-    def held(self, based_on: int | None = None) -> ExampleSet:
-        """The row, locked until the transaction ends. Raises Stale."""
-        held = ExampleSet.objects.select_for_update().get(pk=self.pk)
-        if based_on is not None and based_on != held.latest:
-            raise Stale(held.versions.select_related("author").get(number=held.latest))
-        return held
 
     def add(self, author: User, *, input: str, output: str, note: str = "", **fields: Any) -> Example:
         """One more example at the end, as a new version. `fields`: values, source_kind, source_id. Raises BadExample."""
@@ -190,7 +180,7 @@ class ExampleSet(models.Model):
         replaces the old one. Raises Stale and TooMany."""
         with transaction.atomic():
             base = self.held(based_on).newest.order
-            if not (what := places.summary(base, slots)):
+            if not (what := summary(base, slots)):
                 return None
             old = Example.objects.filter(set=self).in_bulk([slot.example for slot in slots if slot.example])
             order: list[uuid.UUID] = []
@@ -211,17 +201,11 @@ class ExampleSet(models.Model):
         order = self.versions.get(number=number).order
         return self.save_version(author, order, note=f"Restored version {number}")
 
-    def change(self, **fields: Any) -> None:
-        """Write these fields and no others, raise the notice version and tell the team."""
-        ExampleSet.objects.filter(pk=self.pk).update(version=F("version") + 1, **fields)
-        self.refresh_from_db(fields=["version", *fields])
-        notices.changed(self.team_id, "examples", self.pk, self.version)
-
-    def archive(self, by: User, *, undo: bool = False) -> None:
-        """Put the set away, or take it back out (IntegrityError if its name was taken since). Prompts keep using it."""
+    def describe(self, *, name: str, description: str) -> None:
+        """Another name or description. Raises Archived, and IntegrityError for a name that is taken."""
         with transaction.atomic():
-            self.change(archived_at=None if undo else Now())
-            Activity.record(self.team_id, by, "restored" if undo else "archived", self)
+            self.held()
+            self.change(name=name, description=description)
 
 
 class ExampleSetVersion(models.Model):
@@ -274,11 +258,11 @@ class ExampleSetVersion(models.Model):
     def differences(self, newer: ExampleSetVersion) -> list[Difference]:
         """What changed from this version to `newer`."""
         origin = Example.objects.origins(newer.order, self.order)
-        return places.differences(self.order, newer.order, origin)
+        return example_merging.differences(self.order, newer.order, origin)
 
     def merged(
-        self, theirs: ExampleSetVersion, mine: Sequence[Slot], choices: Mapping[uuid.UUID, places.Choice] | None = None
+        self, theirs: ExampleSetVersion, mine: Sequence[Slot], choices: Mapping[uuid.UUID, Choice] | None = None
     ) -> tuple[list[Slot], list[Clash]]:
         """Someone's changes to this version put on top of a newer one, and the examples that both changed."""
         became = {old: new for new, old in Example.objects.origins(theirs.order, self.order).items()}
-        return places.merge(self.order, theirs.order, mine, became, choices)
+        return example_merging.merge(self.order, theirs.order, mine, became, choices)

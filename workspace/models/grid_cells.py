@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.contrib.postgres.fields import ArrayField
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.urls import reverse
 
 from jobs.models import Generation, State
@@ -68,6 +70,14 @@ class GridColumn(models.Model):
             return self.prompt_version.declared()
         return typed_variables(self.grid.team, self.messages)
 
+    def rewrite(self, **fields: Any) -> None:
+        """Answers from before stay, marked as older; a new name alone makes nothing old. Raises Archived."""
+        same = all(getattr(self, name) == value for name, value in fields.items() if name != "label")
+        with transaction.atomic():
+            self.grid.held()
+            GridColumn.objects.filter(pk=self.pk).update(**fields, **({} if same else {"changed_at": Now()}))
+            self.grid.change(updated_at=Now())
+
 
 class GridInput(models.Model):
     """One line of the grid: values for the variables, and the answer that is expected, if known."""
@@ -90,6 +100,17 @@ class GridInput(models.Model):
 
     def __str__(self) -> str:
         return f"Input {self.position + 1}"
+
+    def rewrite(self, values: Mapping[str, Any], expected: str) -> None:
+        """Answers from before stay, marked as older if a value is another; scores against another answer than was
+        expected go. Raises Archived."""
+        with transaction.atomic():
+            self.grid.held()
+            changed = {} if values == self.values else {"changed_at": Now()}
+            GridInput.objects.filter(pk=self.pk).update(values=values, expected=expected, **changed)
+            if expected != self.expected:
+                self.cells.exclude(score=None).update(score=None)
+            self.grid.change(updated_at=Now())
 
 
 class GridCellQuerySet(models.QuerySet["GridCell"]):

@@ -47,7 +47,7 @@ class ColumnAsker:
             self.trouble = str(error)
         texts = self.found.texts.values() if self.found else ()
         messages = column.prompt_version.messages if column.prompt_version else column.messages
-        self.names = prompts.variables_in([*messages, *({"content": text} for text in texts)])
+        self.names = prompts.variables_in(messages, texts)
         self.known = {*known, *self.names}
 
     def ask(self, values: Mapping[str, Any]) -> Asked:
@@ -55,15 +55,15 @@ class ColumnAsker:
             return Asked(None, self.trouble)
         unknown = [name for name in values if name not in self.known]
         try:
-            return self._asked({name: values[name] for name in self.names if name in values}, remark(unknown))
+            used = {name: values[name] for name in self.names if name in values}
+            return self._asked(self.found, used, remark(unknown))
         except PromptError as error:
             return Asked(None, f"{error} {remark(unknown)}".strip())
         except ConfigError as error:
             return Asked(None, str(error))
 
-    def _asked(self, values: Mapping[str, Any], problem: str) -> Asked:
-        column, found = self.column, self.found
-        assert found is not None  # noqa: S101 - ask() has seen to it
+    def _asked(self, found: Found, values: Mapping[str, Any], problem: str) -> Asked:
+        column = self.column
         who: dict[str, Any] = {
             "author": self.author, "model": column.model, "adapter": column.adapter, "params": column.params,
             "purpose": Generation.Purpose.CELL,
@@ -116,5 +116,5 @@ def typed_variables(team: Team, messages: list[Message]) -> list[Variable]:
         texts = included_texts(team, messages)
     except PromptError:
         texts = {}
-    names = prompts.variables_in([*messages, *({"content": text} for text in texts.values())])
+    names = prompts.variables_in(messages, texts.values())
     return [Variable(name, "long") for name in names]

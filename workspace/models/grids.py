@@ -10,22 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from django.db import models, transaction
-from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery
+from django.db.models import Count, Max, Min, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 from django.urls import reverse
 
-from jobs import notices
-from jobs.models import Generation, LanguageModel
+from jobs.models import Generation
 from workspace.models.activity import Activity
 from workspace.models.grid_cells import GridCell, GridCellQuerySet, GridColumn, GridInput
 from workspace.models.grid_runs import ColumnAsker, union
 from workspace.models.people import Team, User
+from workspace.models.shared import Shared
 from workspace.variables import Variable
 
 MAX_COLUMNS, MAX_INPUTS, MAX_CELLS = 12, 500, 2000  # of one grid; cells of one run
-
-EXAMPLE_PROMPT = "Explain {{thing}} to a ten-year-old in two sentences."
-EXAMPLE_THINGS = ("a rainbow", "why bread rises", "what a lighthouse is for")
 
 
 class GridRefused(ValueError):
@@ -57,7 +54,7 @@ def count_of(model: type[models.Model]) -> Coalesce:
     return Coalesce(Subquery(rows.annotate(n=Count("pk")).values("n")), 0)
 
 
-class Grid(models.Model):
+class Grid(Shared):
     """A saved comparison. `run` counts its runs: cells of earlier runs are kept. `blind` hides which column is which
     from everyone until they have voted."""
 
@@ -69,10 +66,8 @@ class Grid(models.Model):
     run = models.PositiveIntegerField(default=0)
     metric = models.CharField(max_length=20, blank=True)  # of workspace/scores.py; empty: none is chosen
     about: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)  # {"leave_one_out": set version id, ...}
-    version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True)
-    archived_at = models.DateTimeField(null=True, blank=True)
 
     objects = GridQuerySet.as_manager()
 
@@ -85,22 +80,6 @@ class Grid(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("grid", kwargs={"team": self.team.slug, "grid_id": self.pk})
-
-    @classmethod
-    def example(cls, team: Team, author: User, model: LanguageModel) -> Grid:
-        """One prompt, one model, two temperatures, three inputs: small enough to run at once."""
-        with transaction.atomic():
-            grid = cls.objects.create(team=team, author=author, name="Example: does temperature matter?")
-            for name, temperature in (("Careful", 0.0), ("Free", 1.0)):
-                grid.add_column(
-                    label=f"{name}, temperature {temperature:g}",
-                    model=model,
-                    messages=[{"role": "user", "content": EXAMPLE_PROMPT}],
-                    params={"temperature": temperature, "max_tokens": 80},
-                )
-            grid.add_inputs([{"thing": thing} for thing in EXAMPLE_THINGS])
-            Activity.record(team.pk, author, "created", grid)
-            return grid
 
     def copy(self, author: User) -> Grid:
         """The same columns and inputs in a new grid, without the answers."""
@@ -117,15 +96,18 @@ class Grid(models.Model):
             Activity.record(self.team_id, author, "created", twin, note=f"From {self.name}")
             return twin
 
-    def archive(self, by: User, *, undo: bool = False) -> None:
-        """Put the grid away, or take it back out. Nothing is lost."""
-        self.change(archived_at=None if undo else Now())
-        Activity.record(self.team_id, by, "restored" if undo else "archived", self)
+    def adjust(self, **fields: Any) -> None:
+        """Another name, blind mode, or measure: scores that were worked out by the old one go. Raises Archived."""
+        with transaction.atomic():
+            was = self.held().metric
+            if fields.get("metric", was) != was:
+                self.cells().exclude(score=None).update(score=None)
+            self.change(**fields)
 
     # --- columns and inputs
 
     def add_column(self, *, after: GridColumn | None = None, **fields: Any) -> GridColumn:
-        """One more column, at the end or right of `after`. Raises GridRefused."""
+        """One more column, at the end or right of `after`. Raises GridRefused and Archived."""
         with transaction.atomic():
             self.held()
             columns = list(self.columns.all())
@@ -165,7 +147,7 @@ class Grid(models.Model):
         self, values: Sequence[Mapping[str, Any]], *, expected: Sequence[str] = (), rows: Sequence[Any] = ()
     ) -> int:
         """Inputs at the end: their values, and for each the expected answer and the data set's row, where there is one.
-        Returns how many. Raises GridRefused; then none is added."""
+        Returns how many. Raises GridRefused and Archived; then none is added."""
         with transaction.atomic():
             self.held()
             found = self.inputs.aggregate(n=Count("pk"), last=Max("position"))
@@ -191,14 +173,9 @@ class Grid(models.Model):
     def remove_inputs(self, inputs: models.QuerySet[GridInput]) -> None:
         """With their answers and votes."""
         with transaction.atomic():
+            self.held()
             inputs.filter(grid=self).delete()
             self.change(updated_at=Now())
-
-    def choose_metric(self, metric: str) -> None:
-        """Score by another measure: what was worked out by the old one goes."""
-        with transaction.atomic():
-            self.cells().exclude(score=None).update(score=None)
-            self.change(metric=metric)
 
     # --- runs
 
@@ -243,7 +220,7 @@ class Grid(models.Model):
     ) -> int:
         """Ask every cell of these columns and inputs (of all, unless said) anew, and return the run's number.
 
-        A cell that cannot be asked says why in its `problem`; the others go ahead. Raises GridRefused.
+        A cell that cannot be asked says why in its `problem`; the others go ahead. Raises GridRefused and Archived.
         """
         chosen = None if columns is None else {column.pk for column in columns}
         wanted = None if inputs is None else {row.pk for row in inputs}
@@ -280,10 +257,7 @@ class Grid(models.Model):
         known = [variable.name for variable in union(columns)]
         askers = {column.pk: ColumnAsker(column, author, known) for column in dict.fromkeys(pair[0] for pair in pairs)}
         with transaction.atomic():
-            held = self.held()
-            if held.archived_at:
-                raise GridRefused("This grid is archived. Restore it to run it again.")
-            run, cells, requests = held.run + 1, [], []
+            run, cells, requests = self.held().run + 1, [], []
             for column, row in pairs:
                 asked = askers[column.pk].ask(row.values)
                 if asked.generation:
@@ -300,13 +274,3 @@ class Grid(models.Model):
             self.change(run=run, updated_at=Now())
             Activity.record(self.team_id, author, "ran", self, note=f"{len(cells)} cells")
         return run
-
-    def held(self) -> Grid:
-        """The row, locked until the transaction ends: changes and runs of one grid take turns."""
-        return Grid.objects.select_for_update().get(pk=self.pk)
-
-    def change(self, **fields: Any) -> None:
-        """Write these fields and no others, raise the version and tell the team."""
-        Grid.objects.filter(pk=self.pk).update(version=F("version") + 1, **fields)
-        self.refresh_from_db(fields=["version", *fields])
-        notices.changed(self.team_id, "grid", self.pk, self.version)

@@ -5,17 +5,6 @@ Versions are what people compare, release and cite, so an UPDATE of their conten
 
 from __future__ import annotations
 
-from typing import Any
-
-
-class Stale(Exception):
-    """Someone saved in between: `latest` is their version. Nothing was stored."""
-
-    def __init__(self, latest: Any) -> None:
-        super().__init__(f"{latest.author} saved version {latest.number} meanwhile.")
-        self.latest = latest
-
-
 CONTENT = {
     "workspace_promptversion": (
         "prompt_id", "number", "author_id", "note", "messages", "variables", "config", "schema", "examples_id", "shots",

@@ -32,7 +32,7 @@ def checked_content(
     if prompt.kind == prompt.Kind.TEXT and (len(checked) != 1 or checked[0].get("role") != "user"):
         raise PromptError("bad_message", "A text prompt is one text, without roles.")
     texts = included_texts(prompt.team, checked, within=prompt.name)
-    used = prompts.variables_in([*checked, *({"content": text} for text in texts.values())])
+    used = prompts.variables_in(checked, texts.values())
     declared = variables.declared(specs or (), used)
     from workspace.structured import check_schema  # a library that most requests never need
 

@@ -79,10 +79,10 @@ class PromptLabel(models.Model):
 
     @classmethod
     def move(cls, version: PromptVersion, name: str, *, by: Membership) -> PromptLabel:
-        """Point `name` at `version`, away from wherever it pointed. Raises LabelRefused."""
+        """Point `name` at `version`, away from wherever it pointed. Raises LabelRefused and Archived."""
         prompt = version.prompt
         with transaction.atomic():
-            held(prompt)  # what is checked below is still so when the label moves
+            prompt.held()  # what is checked below is still so when the label moves
             check_movable(prompt, name, by)
             if name == PRODUCTION:
                 check_publishable(version)
@@ -102,9 +102,9 @@ class PromptLabel(models.Model):
 
     @classmethod
     def drop(cls, prompt: Prompt, name: str, *, by: Membership) -> None:
-        """Take a label off the prompt. Raises LabelRefused."""
+        """Take a label off the prompt. Raises LabelRefused and Archived."""
         with transaction.atomic():
-            held(prompt)
+            prompt.held()
             check_movable(prompt, name, by)
             label = cls.objects.filter(prompt=prompt, name=name).select_related("version").first()
             if label is None:
@@ -132,12 +132,6 @@ class LabelMove(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} of {self.prompt_id}"
-
-
-def held(prompt: Prompt) -> None:
-    """Lock the prompt until the transaction ends: reviews and labels take turns. Raises LabelRefused for an archived one."""
-    if Prompt.objects.select_for_update().get(pk=prompt.pk).archived_at:
-        raise LabelRefused("This prompt is archived. Restore it first.")
 
 
 def check_archivable(prompts: Sequence[Prompt], by: Membership) -> None:

@@ -135,7 +135,7 @@ class PromptVersion(models.Model):
         """
         found = found or self.look_up()
         texts = found.texts
-        used = prompts.variables_in([*self.messages, *({"content": text} for text in texts.values())])
+        used = prompts.variables_in(self.messages, texts.values())
         parsed = variables.parse_values(variables.declared(self.variables, used), values)
         template, chosen = self.messages, []
         filled = dict(placeholders or {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -16,14 +17,13 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Lower, Now
 from django.urls import reverse
 
-from jobs import notices
 from workspace import prompts
 from workspace.models.activity import Activity
 from workspace.models.examples import ExampleSetVersion
-from workspace.models.immutable import Stale
 from workspace.models.includes import checked_content
 from workspace.models.people import Team, User
 from workspace.models.prompt_versions import PromptVersion
+from workspace.models.shared import Versioned
 from workspace.prompts import LATEST, MAX_NOTE, PRODUCTION
 
 
@@ -57,7 +57,7 @@ class PromptQuerySet(models.QuerySet["Prompt"]):
         return self.filter(pk__in=Prompt.objects.filter(search=query).order_by().values("pk")[:1_000_000])
 
 
-class Prompt(models.Model):
+class Prompt(Versioned):
     """A prompt by its name. A slash in the name makes a folder, as in Langfuse. What it says is in its versions."""
 
     class Kind(models.TextChoices):
@@ -76,17 +76,14 @@ class Prompt(models.Model):
     kind = models.CharField(max_length=4, choices=Kind.choices, default=Kind.CHAT)
     description = models.TextField(blank=True, max_length=2000)
     tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)
-    latest = models.PositiveIntegerField(default=0)  # number of the newest version
     parent = models.ForeignKey(
         "workspace.PromptVersion", on_delete=models.SET_NULL, null=True, related_name="forks", help_text="Forked from."
     )
     favourites = models.ManyToManyField(User, related_name="favourite_prompts", blank=True)
     search = SearchVectorField(null=True, editable=False)
     stamp: str  # where the rows are `stamped`
-    version = models.PositiveIntegerField(default=1)  # grows with every change, for notices
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True)
-    archived_at = models.DateTimeField(null=True, blank=True)
 
     objects = PromptQuerySet.as_manager()
 
@@ -133,7 +130,8 @@ class Prompt(models.Model):
         rows = PromptVersion.objects.filter(
             prompt__team=self.team_id, prompt__archived_at=None, number=F("prompt__latest")
         )
-        maybe = rows.filter(messages__icontains=f"{wanted}").exclude(prompt=self.pk).select_related("prompt__team")
+        stored = json.dumps(wanted, ensure_ascii=False)[1:-1]  # as the name stands in what is searched
+        maybe = rows.filter(messages__icontains=stored).exclude(prompt=self.pk).select_related("prompt__team")
         return [
             one.prompt for one in maybe if wanted in {include.name for include in prompts.includes_in(one.messages)}
         ]
@@ -181,12 +179,10 @@ class Prompt(models.Model):
         origin: PromptVersion | None = None,
     ) -> PromptVersion:
         """Store the next version. `based_on` is the version the author saw (None: whatever is latest); raises Stale
-        when there is a newer one, and PromptError for content that cannot be kept."""
+        when there is a newer one, Archived, and PromptError for content that cannot be kept."""
         content = checked_content(self, messages, variables, config, schema, shots)
         with transaction.atomic():
-            held = Prompt.objects.select_for_update().get(pk=self.pk)
-            if based_on is not None and based_on != held.latest:
-                raise Stale(held.versions.select_related("author").get(number=held.latest))
+            held = self.held(based_on)
             version = PromptVersion.objects.create(
                 prompt=held, number=held.latest + 1, author=author, note=note[:MAX_NOTE], examples=examples,
                 origin=origin, **content,
@@ -221,22 +217,16 @@ class Prompt(models.Model):
 
     def describe(self, by: User, *, name: str, description: str, tags: Sequence[str], keep_name: bool = False) -> None:
         """Another name (and so, perhaps, folder), description or tags. With `keep_name` programs still find it under the
-        old name. Raises PromptError, and IntegrityError for a name that is taken."""
+        old name. Raises PromptError, Archived, and IntegrityError for a name that is taken."""
         name = prompts.checked_name(name)
         with transaction.atomic():
-            was = Prompt.objects.select_for_update().get(pk=self.pk).name
+            was = self.held().name
             self.change(name=name, description=description, tags=list(tags))
             self.index()
             if was != name:
                 if keep_name:
                     PromptAlias.objects.update_or_create(team_id=self.team_id, alias=was, defaults={"prompt": self})
                 Activity.record(self.team_id, by, "renamed", self, note=f"was {was}")
-
-    def change(self, **fields: Any) -> None:
-        """Write these fields and no others, raise the notice version and tell the team."""
-        Prompt.objects.filter(pk=self.pk).update(version=F("version") + 1, **fields)
-        self.refresh_from_db(fields=["version", *fields])
-        notices.changed(self.team_id, "prompt", self.pk, self.version)
 
     def index(self) -> None:
         """Bring the search column up to date."""
@@ -246,11 +236,6 @@ class Prompt(models.Model):
         # Without positions: nothing asks for them, and a third of the size fits into the row.
         vector = Func(SearchVector(Value(text), config="simple"), function="strip", output_field=SearchVectorField())
         Prompt.objects.filter(pk=self.pk).update(search=vector)
-
-    def archive(self, by: User, *, undo: bool = False) -> None:
-        """Put the prompt away, or take it back out (IntegrityError if its name was taken since). Nothing is lost."""
-        self.change(archived_at=None if undo else Now())
-        Activity.record(self.team_id, by, "restored" if undo else "archived", self)
 
 
 class PromptAlias(models.Model):

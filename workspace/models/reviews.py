@@ -11,7 +11,6 @@ from workspace.models.activity import Activity
 from workspace.models.notifications import Notification
 from workspace.models.people import Membership, Role, User
 from workspace.models.prompt_versions import PromptVersion
-from workspace.models.prompts import Prompt
 
 
 class ReviewRefused(Exception):
@@ -64,13 +63,13 @@ class PromptReview(models.Model):
     def ask(
         cls, version: PromptVersion, *, by: Membership, of: Membership | None = None, question: str = ""
     ) -> PromptReview:
-        """Put `version` before one reviewer, or before whoever may and comes first. Raises ReviewRefused."""
+        """Put `version` before one reviewer, or before whoever may and comes first. Raises ReviewRefused and Archived."""
         if of and not of.may(Role.EDITOR):
             raise ReviewRefused(f"{of.user} cannot review: that takes the role editor.")
         if of and of.user_id == version.author_id:
             raise ReviewRefused(f"{of.user} wrote this version. Ask someone else, or anyone.")
         with transaction.atomic():
-            prompt = Prompt.objects.select_for_update().get(pk=version.prompt_id)
+            prompt = version.prompt.held()
             if cls.objects.open().filter(version=version).exists():
                 raise ReviewRefused("A review of this version is asked for already. Wait for it, or withdraw it first.")
             review = cls.objects.create(
@@ -92,7 +91,7 @@ class PromptReview(models.Model):
 
     def decide(self, *, by: Membership, approve: bool, note: str = "") -> None:
         """Give the verdict. Raises ReviewRefused for the version's own author, for someone it was not asked of, and
-        where it has been given already."""
+        where it has been given already; Archived."""
         if by.user_id == self.version.author_id:
             raise ReviewRefused("Nobody approves their own version. Ask someone else for it.")
         if not self.may_decide().filter(pk=by.user_id).exists():
@@ -100,7 +99,7 @@ class PromptReview(models.Model):
         if not approve and not note.strip():
             raise ReviewRefused("Say what should change: the author has nothing to go by otherwise.")
         with transaction.atomic():
-            prompt = Prompt.objects.select_for_update().get(pk=self.version.prompt_id)
+            prompt = self.version.prompt.held()
             held = PromptReview.objects.get(pk=self.pk)
             if held.verdict:
                 raise ReviewRefused(f"{held.reviewer} has decided this already: {held.get_verdict_display().lower()}.")
@@ -115,11 +114,11 @@ class PromptReview(models.Model):
                 self.tell(user, by.user, Notification.Reason.REVIEW_DONE, f"{by.user} {verb} {self.version}")
 
     def withdraw(self, *, by: Membership) -> None:
-        """Take the question back while nobody has answered it. Raises ReviewRefused."""
+        """Take the question back while nobody has answered it. Raises ReviewRefused and Archived."""
         if by.user_id not in (self.asked_by_id, self.version.author_id) and not by.may(Role.ADMIN):
             raise ReviewRefused(f"{self.asked_by} asked for this review, and can withdraw it; so can an admin.")
         with transaction.atomic():
-            prompt = Prompt.objects.select_for_update().get(pk=self.version.prompt_id)
+            prompt = self.version.prompt.held()
             if not PromptReview.objects.open().filter(pk=self.pk).delete()[0]:
                 raise ReviewRefused("The review has been given meanwhile.")
             self.version.settle()

@@ -15,9 +15,10 @@ from django_htmx.http import HttpResponseClientRedirect
 from llmstudio.asked import key_in, number_in
 from llmstudio.http import StudioRequest
 from workspace import pasting
-from workspace.examples import Choice, Slot, moved, rebuilt, summary
+from workspace.example_merging import Choice
+from workspace.examples import Slot, moved, rebuilt, summary
 from workspace.forms.examples import Places, SetForm
-from workspace.models import Example, ExampleRating, ExampleSet, ExampleSetVersion, Prompt, Stale, TooMany
+from workspace.models import Archived, Example, ExampleRating, ExampleSet, ExampleSetVersion, Prompt, Stale, TooMany
 from workspace.models.examples import MAX_EXAMPLES
 from workspace.prompts import PromptError
 from workspace.views.examples import described, owned, ratings, set_page, sets_page, used_by, variables_of
@@ -37,17 +38,19 @@ def example_set_change(request: StudioRequest, set_id: UUID) -> HttpResponse:
     """Another name or description."""
     found = owned(request.team, set_id)
     form = SetForm(request.POST, instance=found, team=request.team, auto_id="set_%s")
+    status, problem = 422, ""
     if form.is_valid():
         try:
-            with transaction.atomic():
-                found.change(**form.cleaned_data)
+            found.describe(**form.cleaned_data)
         except IntegrityError:
             form.add_error("name", "Another set has this name. Choose a different one.")
+        except Archived as refusal:
+            status, problem = 409, str(refusal)
         else:
             messages.success(request, "Saved.")
             return redirect(found)
     found.refresh_from_db(fields=["name", "description"])  # checking the form has written into it
-    return set_page(request, found, status=422, form=form, form_open=True)
+    return set_page(request, found, status=status, form=form, form_open=True, problem=problem)
 
 
 def example_set_archive(request: StudioRequest, set_id: UUID) -> HttpResponse:
@@ -68,7 +71,10 @@ def example_set_archive(request: StudioRequest, set_id: UUID) -> HttpResponse:
 def example_set_restore(request: StudioRequest, set_id: UUID, number: int) -> HttpResponse:
     found = owned(request.team, set_id)
     get_object_or_404(found.versions, number=number)
-    version = found.restore(request.user, number)
+    try:
+        version = found.restore(request.user, number)
+    except Archived as refusal:
+        return set_page(request, found, status=409, problem=str(refusal))
     messages.success(request, f"Version {number} is restored, as version {version.number}.")
     return redirect(found)
 
@@ -110,7 +116,7 @@ def example_set_save(request: StudioRequest, set_id: UUID) -> HttpResponse:
         version = found.save_slots(request.user, slots, based_on=seen, note=note)
     except Stale as stale:
         return conflict(request, found, base, stale.latest, mine)
-    except TooMany as error:
+    except (TooMany, Archived) as error:
         return refused(request, found, wanted, str(error))
     messages.success(request, f"Saved as version {version.number}." if version else "Nothing had changed.")
     return redirect(found)
@@ -219,7 +225,10 @@ def example_paste(request: StudioRequest, set_id: UUID) -> HttpResponse:
         return render(request, "workspace/_example_paste.html", {**context, "pasted": pasted}, status=422)
     count = len(pasted.good)
     note = f"Pasted {count} example{'s' if count != 1 else ''}"
-    found.add_many(request.user, pasted.good, note=note, source_kind=Example.Source.IMPORT)
+    try:
+        found.add_many(request.user, pasted.good, note=note, source_kind=Example.Source.IMPORT)
+    except Archived as refusal:
+        return render(request, "workspace/_example_paste.html", {**context, "problem": str(refusal)}, status=409)
     left = f" {pasted.wrong:,} bad line{'s were' if pasted.wrong != 1 else ' was'} left out." if pasted.wrong else ""
     messages.success(request, f"{note}.{left}")
     where = found.get_absolute_url()
@@ -246,7 +255,7 @@ def example_use(request: StudioRequest, set_id: UUID) -> HttpResponse:
             version = prompt.save_version(request.user, based_on=latest.number, note=note, **content)
     except Stale as stale:
         return set_page(request, found, status=409, problem=f"{stale} Look at it, then update again.")
-    except PromptError as error:
+    except (PromptError, Archived) as error:
         return set_page(request, found, status=409, problem=f"{prompt} cannot be saved as it is: {error}")
     messages.success(
         request, f"{prompt} has a version {version.number}, which uses version {newest.number} of this set."

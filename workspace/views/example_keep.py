@@ -10,7 +10,7 @@ from llmstudio.asked import key_or_404
 from llmstudio.http import StudioRequest
 from workspace import sources
 from workspace.examples import BadExample
-from workspace.models import ExampleSet, TooMany
+from workspace.models import Archived, ExampleSet, TooMany
 from workspace.sources import Source
 
 LISTED = 200  # sets offered
@@ -46,7 +46,7 @@ def keep(request: StudioRequest, source: Source) -> HttpResponse:
                 source_kind=request.POST["source_kind"],
                 source_id=request.POST["source_id"],
             )
-    except (BadExample, TooMany) as error:
+    except (BadExample, TooMany, Archived) as error:
         return dialog(request, source, str(error))
     except IntegrityError:
         return dialog(request, source, f"There is a set named {name[:120]} already. Choose it from the list.")

@@ -5,22 +5,21 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import F
-from django.db.models.functions import Now
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 
 from llmstudio.asked import key_or_404
 from llmstudio.http import StudioRequest
 from workspace.forms.grids import ColumnForm
-from workspace.models import Grid, GridColumn, GridRefused, Prompt, PromptVersion
-from workspace.views.playground import done, owned, refused
+from workspace.models import Grid, GridColumn, Prompt, PromptVersion
+from workspace.views.playground import done, owned, refusing
 
 OFFERED = 12  # prompts shown at once
 VERSIONS = 100
 
 
+@refusing
 def grid_column_new(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     grid = owned(request.team, grid_id)
     if request.method == "GET":
@@ -32,13 +31,11 @@ def grid_column_new(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     form = ColumnForm(request.team, request.POST)
     if not form.is_valid():
         return shown(request, grid, form, status=422)
-    try:
-        grid.add_column(**form.fields_of())
-    except GridRefused as refusal:
-        return refused(request, grid, refusal)
+    grid.add_column(**form.fields_of())
     return done(request, grid)
 
 
+@refusing
 def grid_column(request: StudioRequest, grid_id: UUID, column_id: UUID) -> HttpResponse:
     """Change it (the form's fields), or one act: copy, left, right, remove, newest."""
     grid = owned(request.team, grid_id)
@@ -46,28 +43,16 @@ def grid_column(request: StudioRequest, grid_id: UUID, column_id: UUID) -> HttpR
     if request.method == "GET":
         return shown(request, grid, ColumnForm(request.team, column=column), column)
     act = request.POST.get("act", "")
-    try:
-        if act:
-            ACTS[act](grid, column)
-            return done(request, grid)
-    except KeyError:
+    if act and act not in ACTS:
         return HttpResponse("There is no such act.", status=400, content_type="text/plain")
-    except GridRefused as refusal:
-        return refused(request, grid, refusal)
+    if act:
+        ACTS[act](grid, column)
+        return done(request, grid)
     form = ColumnForm(request.team, request.POST, column=column)
     if not form.is_valid():
         return shown(request, grid, form, column, status=422)
-    rewrite(grid, column, **form.fields_of())
+    column.rewrite(**form.fields_of())
     return done(request, grid)
-
-
-def rewrite(grid: Grid, column: GridColumn, **fields: Any) -> None:
-    """Change a column. Answers from before stay, marked as older; a new name alone makes nothing old."""
-    asked = {name: value for name, value in fields.items() if name != "label"}
-    same = all(getattr(column, name) == value for name, value in asked.items())
-    with transaction.atomic():
-        grid.columns.filter(pk=column.pk).update(**fields, **({} if same else {"changed_at": Now()}))
-        grid.change(updated_at=Now())
 
 
 def copy(grid: Grid, column: GridColumn) -> None:
@@ -78,7 +63,7 @@ def copy(grid: Grid, column: GridColumn) -> None:
 def take_newest(grid: Grid, column: GridColumn) -> None:
     if column.prompt_version:
         prompt = column.prompt_version.prompt
-        rewrite(grid, column, prompt_version=prompt.versions.get(number=prompt.latest))
+        column.rewrite(prompt_version=prompt.versions.get(number=prompt.latest))
 
 
 ACTS = {

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models.functions import Now
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django_htmx.http import trigger_client_event
@@ -14,14 +12,15 @@ from django_htmx.http import trigger_client_event
 from llmstudio.http import StudioRequest
 from workspace.forms.grids import RowsForm, TableForm
 from workspace.forms.values import ValuesForm
-from workspace.grids import BadTable, read_table
-from workspace.models import Grid, GridCell, GridInput, GridRefused
+from workspace.grid_tables import BadTable, read_table
+from workspace.models import Grid, GridInput, GridRefused
 from workspace.models.grids import MAX_INPUTS
-from workspace.views.playground import done, owned
+from workspace.views.playground import done, owned, refusing
 
 MAX_EXPECTED = 100_000
 
 
+@refusing
 def grid_inputs(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     """The dialog with the three ways in; POST adds one typed input, or takes all out."""
     grid = owned(request.team, grid_id)
@@ -41,6 +40,7 @@ def grid_inputs(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     return done(request, grid)
 
 
+@refusing
 def grid_table(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     """A pasted table or a file: all its lines, or none and a list of what is wrong."""
     grid = owned(request.team, grid_id)
@@ -61,6 +61,7 @@ def grid_table(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     return added(request, grid, f"{count:,} input{'' if count == 1 else 's'} added.{left}")
 
 
+@refusing
 def grid_rows_of_dataset(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     grid = owned(request.team, grid_id)
     form = RowsForm(request.team, grid.variables(), request.POST)
@@ -78,6 +79,7 @@ def grid_rows_of_dataset(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     return added(request, grid, f"{len(found):,} input{'' if len(found) == 1 else 's'} added.{note}")
 
 
+@refusing
 def grid_input(request: StudioRequest, grid_id: UUID, input_id: UUID) -> HttpResponse:
     """Change one input, or take it out. Answers from before a change stay, marked as older."""
     grid = owned(request.team, grid_id)
@@ -90,7 +92,7 @@ def grid_input(request: StudioRequest, grid_id: UUID, input_id: UUID) -> HttpRes
         return done(request, grid)
     if act == "tidy":  # values that no column knows
         known = {variable.name for variable in grid.variables()}
-        rewrite(grid, found, {name: value for name, value in found.values.items() if name in known}, found.expected)
+        found.rewrite({name: value for name, value in found.values.items() if name in known}, found.expected)
         return done(request, grid)
     form = ValuesForm(grid.variables(), request.POST)
     expected = request.POST.get("expected", "")[:MAX_EXPECTED]
@@ -98,19 +100,8 @@ def grid_input(request: StudioRequest, grid_id: UUID, input_id: UUID) -> HttpRes
         return edit_shown(request, grid, found, form, expected, status=422)
     known = {variable.name for variable in form.variables}
     others = {name: value for name, value in found.values.items() if name not in known}
-    rewrite(grid, found, {**given(form), **others}, expected)
+    found.rewrite({**given(form), **others}, expected)
     return done(request, grid)
-
-
-def rewrite(grid: Grid, found: GridInput, values: dict[str, Any], expected: str) -> None:
-    with transaction.atomic():
-        fields: dict[str, Any] = {"values": values, "expected": expected}
-        if values != found.values:
-            fields["changed_at"] = Now()
-        grid.inputs.filter(pk=found.pk).update(**fields)
-        if expected != found.expected:
-            GridCell.objects.filter(input=found).exclude(score=None).update(score=None)
-        grid.change(updated_at=Now())
 
 
 def given(form: ValuesForm) -> dict[str, str]:

@@ -17,7 +17,7 @@ from llmstudio.http import StudioRequest
 from workspace import bulk, library, starters
 from workspace.interchange import FORMATS
 from workspace.library import Filters
-from workspace.models import LabelRefused, Prompt
+from workspace.models import Archived, LabelRefused, Prompt
 from workspace.models.labels import check_archivable
 
 
@@ -103,7 +103,7 @@ def prompts_act(request: StudioRequest) -> HttpResponse:
             messages.info(request, f"Moved {plural(count)}. Includes and programs find them by their new names.")
         else:
             raise Http404
-    except (bulk.NotDone, LabelRefused) as refusal:
+    except (bulk.NotDone, LabelRefused, Archived) as refusal:
         messages.warning(request, str(refusal))
     query = "&".join(part for part in (filters.query(), urlencode(extra)) if part)
     return redirect(f"{reverse('prompts', kwargs={'team': request.team.slug})}?{query}".rstrip("?"))

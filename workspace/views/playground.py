@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
 from django.db import transaction
-from django.db.models import F
 from django.http import Http404, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -18,12 +19,30 @@ from jobs import notices
 from jobs.models import Dataset, LanguageModel, Worker
 from llmstudio.asked import key_or_404, number_in
 from llmstudio.http import StudioRequest
-from workspace.models import Activity, Grid, GridColumn, GridRefused, PromptVersion, Role, Team
+from workspace import starters
+from workspace.chat_forms import Answerers
+from workspace.models import Activity, Archived, Grid, GridColumn, GridRefused, PromptVersion, Role, Team
 from workspace.models.grids import MAX_COLUMNS, MAX_INPUTS
 from workspace.scores import METRICS
 from workspace.sheets import WINDOW, Sheet
 
 LISTED = 60
+
+
+def refusing(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The view of a grid, with what the grid refuses said on its page: an open dialog keeps what was typed."""
+
+    @wraps(view)
+    def said(request: StudioRequest, grid_id: UUID, **ids: UUID) -> HttpResponse:
+        try:
+            return view(request, grid_id, **ids)
+        except (GridRefused, Archived) as refusal:
+            if request.htmx:
+                return trigger_client_event(HttpResponse(status=204), "grid-refused", {"message": str(refusal)})
+            messages.error(request, str(refusal))
+            return redirect(owned(request.team, grid_id))
+
+    return said
 
 
 def grids(request: StudioRequest) -> HttpResponse:
@@ -43,22 +62,24 @@ def grids(request: StudioRequest) -> HttpResponse:
 
 def grid_new(request: StudioRequest) -> HttpResponse:
     """A grid, empty or begun with a prompt's version, a data set, or the example."""
-    model = first_model(request.team)
-    if model is None:
+    who = Answerers(request.team)
+    if not who.models:
         messages.error(request, "No model can answer here yet. An admin adds one under Models.")
         return redirect("grids", team=request.team.slug)
     if request.POST.get("example"):
-        return redirect(Grid.example(request.team, request.user, model))
+        model, _ = who.usual(request.user)
+        return redirect(starters.grid(request.team, request.user, model))
     version = named(request, "prompt_version", PromptVersion.objects.filter(prompt__team=request.team))
     dataset = named(request, "dataset", Dataset.objects.for_team(request.team))
+    model, adapter = who.usual(request.user, wanted=version.config.get("model") if version else None)
     name = request.POST.get("name", "").strip()[:120] or begun_with(version, dataset)
     with transaction.atomic():
         made = Grid.objects.create(team=request.team, author=request.user, name=name[:120])
         Activity.record(request.team.pk, request.user, "created", made)
         if version:
-            made.add_column(prompt_version=version, model=asked_model(version, request.team) or model)
+            made.add_column(prompt_version=version, model=model, adapter=adapter)
         elif dataset:  # something to put its questions into
-            made.add_column(model=model, messages=[{"role": "user", "content": "{{question}}"}])
+            made.add_column(model=model, adapter=adapter, messages=[{"role": "user", "content": "{{question}}"}])
     target = made.get_absolute_url()
     return redirect(f"{target}?dataset={dataset.pk}" if dataset else target)
 
@@ -76,18 +97,21 @@ def grid_progress(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     return render(request, "workspace/_grid_progress.html", {"grid": found, **whole(sheet)})
 
 
+@refusing
 def grid_change(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     """Its name, blind mode, or the measure of its scores."""
     found = owned(request.team, grid_id)
     post = request.POST
+    asked: dict[str, Any] = {}
     if name := post.get("name", "").strip()[:120]:
-        found.change(name=name)
+        asked["name"] = name
     if "blind" in post:
-        found.change(blind=post["blind"] == "1")
+        asked["blind"] = post["blind"] == "1"
     if "metric" in post:
+        asked["metric"] = post["metric"]
         if post["metric"] and post["metric"] not in METRICS:
             return HttpResponseBadRequest("There is no such measure.", content_type="text/plain")
-        found.choose_metric(post["metric"])
+    found.adjust(**asked)
     return done(request, found)
 
 
@@ -105,18 +129,16 @@ def grid_copy(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     return redirect(twin)
 
 
+@refusing
 def grid_run(request: StudioRequest, grid_id: UUID) -> HttpResponse:
     """Run all, or the columns and inputs that are named, or only what has no answer yet."""
     found = owned(request.team, grid_id)
     columns, inputs = request.POST.getlist("column"), request.POST.getlist("input")
-    try:
-        chosen = {"columns": part(found.columns, columns), "inputs": part(found.inputs, inputs)}
-        if request.POST.get("which") == "missing":
-            found.run_missing(request.user)
-        else:
-            found.start_run(request.user, **chosen)
-    except GridRefused as refusal:
-        return refused(request, found, refusal)
+    chosen = {"columns": part(found.columns, columns), "inputs": part(found.inputs, inputs)}
+    if request.POST.get("which") == "missing":
+        found.run_missing(request.user)
+    else:
+        found.start_run(request.user, **chosen)
     return done(request, found)
 
 
@@ -164,29 +186,12 @@ def done(request: StudioRequest, grid: Grid) -> HttpResponse:
     return redirect(grid)
 
 
-def refused(request: StudioRequest, grid: Grid, refusal: GridRefused) -> HttpResponse:
-    if request.htmx:
-        return trigger_client_event(HttpResponse(status=204), "grid-refused", {"message": str(refusal)})
-    messages.error(request, str(refusal))
-    return redirect(grid)
-
-
 def to_page(request: StudioRequest, url: str) -> HttpResponse:
     return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
 
 
 def run_asked(request: StudioRequest) -> int | None:
     return number_in(request.GET.get("run"))
-
-
-def first_model(team: Team) -> LanguageModel | None:
-    return LanguageModel.objects.for_team(team).order_by(F("team").asc(nulls_first=True), "pk").first()
-
-
-def asked_model(version: PromptVersion, team: Team) -> LanguageModel | None:
-    """The model that the prompt's own config names, where it is one of this team's."""
-    name = version.config.get("model")
-    return LanguageModel.objects.for_team(team).filter(key=name).first() if isinstance(name, str) else None
 
 
 def begun_with(version: PromptVersion | None, dataset: Dataset | None) -> str:

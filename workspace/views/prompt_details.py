@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 
 from llmstudio.http import StudioRequest
 from workspace.forms.prompts import DetailsForm
-from workspace.models import LabelRefused
+from workspace.models import Archived, LabelRefused
 from workspace.models.labels import check_archivable
 from workspace.views.prompts import owned
 
@@ -24,6 +24,8 @@ def prompt_details(request: StudioRequest, prompt_id: UUID) -> HttpResponse:
         try:
             with transaction.atomic():
                 found.describe(request.user, keep_name="keep_name" in request.POST, **form.cleaned_data)
+        except Archived as refusal:
+            form.add_error(None, str(refusal))
         except IntegrityError:
             form.add_error("name", "This name has just been taken. Choose another.")
         else:
@@ -44,9 +46,7 @@ def prompt_archive(request: StudioRequest, prompt_id: UUID) -> HttpResponse:
     except LabelRefused as refusal:
         messages.error(request, f"Not archived. {refusal}" if not undo else f"Not restored. {refusal}")
     except IntegrityError:
-        messages.error(
-            request, f"Another prompt is named {found.name} by now. Rename one of the two, then restore this."
-        )
+        messages.error(request, f"Another prompt is named {found.name} by now. Rename that one, then restore this.")
     else:
         messages.success(request, "The prompt is back." if undo else "Archived. It can be restored at any time.")
     return redirect(found)

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 
 from llmstudio.asked import number_in
 from llmstudio.http import StudioRequest
-from workspace.models import LabelRefused, Prompt, PromptLabel, ProtectedLabel
+from workspace.models import Archived, LabelRefused, Prompt, PromptLabel, ProtectedLabel
 from workspace.prompts import LATEST, PRODUCTION
 from workspace.views.prompts import owned
 
@@ -35,7 +35,7 @@ def prompt_labels(request: StudioRequest, prompt_id: UUID) -> HttpResponse:
             version = get_object_or_404(found.versions.select_related("prompt__team"), number=number)
             PromptLabel.move(version, name, by=request.membership)
             messages.success(request, f"{name} points at version {version.number}.")
-    except LabelRefused as refusal:
+    except (LabelRefused, Archived) as refusal:
         return labels_page(request, found, problem=str(refusal), typed=name, status=422)
     return redirect("prompt_labels", team=request.team.slug, prompt_id=found.pk)
 

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect
 
 from llmstudio.asked import number_in
 from llmstudio.http import StudioRequest
-from workspace.models import LabelRefused, PromptLabel, PromptReview, ReviewRefused
+from workspace.models import Archived, LabelRefused, PromptLabel, PromptReview, ReviewRefused
 from workspace.prompts import PRODUCTION
 from workspace.views.prompt_versions import one, version_page
 from workspace.views.prompts import owned
@@ -30,7 +30,7 @@ def prompt_review(request: StudioRequest, prompt_id: UUID, number: int) -> HttpR
             of = get_object_or_404(members, pk=number_in(sent, digits=18)) if sent else None
             PromptReview.ask(version, by=request.membership, of=of, question=request.POST.get("question", "").strip())
             messages.success(request, f"{of.user if of else 'Everyone who may review'} has been told.")
-    except LabelRefused as refusal:
+    except (LabelRefused, Archived) as refusal:
         return version_page(request, version, problem=str(refusal), status=409)
     except ReviewRefused as refusal:
         return version_page(request, version, problem=str(refusal), asking=True, status=409)
@@ -54,7 +54,7 @@ def prompt_verdict(request: StudioRequest, prompt_id: UUID, review_id: int) -> H
             messages.success(request, "Approved." if "approve" in request.POST else "You asked for changes.")
         else:
             raise ReviewRefused("Approve, or ask for changes.")
-    except ReviewRefused as refusal:
+    except (ReviewRefused, Archived) as refusal:
         version = one(prompt, review.version.number)
         return version_page(request, version, problem=str(refusal), note=note, status=409)
     return redirect(review.version)

@@ -16,7 +16,7 @@ from workspace.comparing import compare
 from workspace.drafts import Draft, label_of
 from workspace.fewshot import HOWS
 from workspace.forms.prompts import DetailsForm
-from workspace.models import Membership, Prompt, PromptReview, PromptVersion, ProtectedLabel, Role
+from workspace.models import Archived, Membership, Prompt, PromptReview, PromptVersion, ProtectedLabel, Role
 from workspace.prompts import PRODUCTION, PromptError
 from workspace.views.prompts import owned
 
@@ -119,10 +119,10 @@ def prompt_diff(request: StudioRequest, prompt_id: UUID) -> HttpResponse:
 def prompt_restore(request: StudioRequest, prompt_id: UUID, number: int) -> HttpResponse:
     """The latest version says again what this one said."""
     version = one(owned(request.team, prompt_id), number)
-    if version.prompt.archived_at:
-        return version_page(request, version, problem="This prompt is archived. Restore it first.", status=409)
     try:
         made = version.prompt.restore(request.user, version.number)
+    except Archived as refusal:
+        return version_page(request, version, problem=str(refusal), status=409)
     except PromptError as error:  # an include that has gone since
         return version_page(request, version, problem=f"This version cannot be restored. {error}", status=422)
     messages.success(request, f"Version {made.number} says what version {version.number} said.")

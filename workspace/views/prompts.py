@@ -18,7 +18,7 @@ from llmstudio.http import StudioRequest
 from workspace.drafts import Draft
 from workspace.forms.prompts import DetailsForm, EditorForm, Problem, problems_in
 from workspace.merging import merge
-from workspace.models import Prompt, PromptVersion, Role, Stale, Team
+from workspace.models import Archived, Prompt, PromptVersion, Role, Stale, Team
 from workspace.previews import chosen_model, preview
 from workspace.prompts import MAX_CHARACTERS, PromptError
 from workspace.variables import KINDS
@@ -77,8 +77,6 @@ def save(request: StudioRequest, prompt: Prompt) -> HttpResponse:
     form = EditorForm(request.team, draft, posted=True)
     based_on = number_in(request.POST.get("based_on")) or 0
     problems = problems_in(form)
-    if prompt.archived_at:
-        problems.append(Problem("This prompt was archived meanwhile. Restore it, then save again."))
     if problems:
         return refused(request, prompt, form, problems, based_on=based_on)
     content = form.content
@@ -92,6 +90,8 @@ def save(request: StudioRequest, prompt: Prompt) -> HttpResponse:
         version = prompt.save_version(request.user, based_on=based_on, note=note_of(request), **content)
     except PromptError as error:
         return refused(request, prompt, form, [Problem.of(error, draft)], based_on=based_on)
+    except Archived as refusal:
+        return refused(request, prompt, form, [Problem(str(refusal))], based_on=based_on)
     except Stale as stale:
         return merging(request, prompt, draft, based_on, stale.latest)
     return saved(request, version)

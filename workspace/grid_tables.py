@@ -1,28 +1,17 @@
-"""The pure parts of the playground: reading a pasted table, and the order in which one person sees answers blind.
-
-It knows texts and names; not rows, people or models.
-"""
+"""A pasted table as the inputs of a grid. It knows texts and names; not rows, people or models."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import hmac
-import io
-import random
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from workspace.prompts import NAME
+from workspace.tables import records
 
 EXPECTED = "expected"  # the column that holds the answer one hopes for
 MOST_SHOWN = 10  # bad lines that are listed
 MAX_COLUMNS = 200
-MAX_FIELD = 500_000  # characters, as in workspace/variables.py
-
-T = TypeVar("T")
 
 
 class BadTable(ValueError):
@@ -89,26 +78,12 @@ def _table(header: list[str], rows: list[list[str]], known: Collection[str], kee
 
 
 def _lines(text: str) -> list[tuple[int, list[str]]]:
-    """Each record with the line on which it begins. Blank lines are left out."""
-    first = text.lstrip("\r\n").splitlines()[0]
-    delimiter = max("\t;,", key=first.count) if any(mark in first for mark in "\t;,") else ","
-    csv.field_size_limit(MAX_FIELD)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    found, begins = [], 1
-    try:
-        for fields in reader:
-            if any(value.strip() for value in fields):
-                found.append((begins, fields))
-            begins = reader.line_num + 1
-    except csv.Error as error:
-        why = str(error)
-        if "unexpected end" in why:
-            why = "a quotation mark opens here and is never closed"
-        elif "larger than" in why:
-            why = f"a field has more than {MAX_FIELD:,} characters"
-        elif "expected after" in why:
-            why = "text follows a closing quotation mark; inside quotes, write a quotation mark twice"
-        raise BadTable([f"Line {begins} cannot be read: {why}."]) from None
+    """All records with their lines, or BadTable for the first that cannot be read."""
+    found = []
+    for line, fields in records(text):
+        if isinstance(fields, str):
+            raise BadTable([f"Line {line} cannot be read: {fields}."])
+        found.append((line, fields))
     return found
 
 
@@ -121,11 +96,3 @@ def _checked_header(fields: list[str]) -> list[str]:
     if doubled := next((name for name in header if header.count(name) > 1), None):
         raise BadTable([f"Line 1 is the header, and it names {doubled} twice."])
     return header
-
-
-def shuffled(items: Sequence[T], secret: str, *about: object) -> list[T]:
-    """The items in an order that is always the same for what it is about, and cannot be worked out without the secret."""
-    seed = hmac.new(secret.encode(), "|".join(map(str, about)).encode(), hashlib.sha256).hexdigest()
-    drawn = list(items)
-    random.Random(seed).shuffle(drawn)  # noqa: S311 - the seed is the secret part
-    return drawn
