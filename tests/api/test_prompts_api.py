@@ -11,7 +11,7 @@ import pytest
 from django.test import AsyncClient, Client
 
 from jobs.models import Generation
-from tests.api.test_chat import Parrot, parrot  # noqa: F401
+from tests.api.parrot import Parrot
 from tests.api.test_door import error_of
 from workspace.models import ExampleSet, Membership, Prompt, PromptLabel, ProtectedLabel, Role, Team, User
 
@@ -266,7 +266,7 @@ class TestExampleSets:
 
 class TestRunning:
     @pytest.fixture
-    def run(self, keys: dict[str, str], parrot: Parrot) -> Callable[..., Any]:  # noqa: F811
+    def run(self, keys: dict[str, str], parrot: Parrot) -> Callable[..., Any]:
         async def send(name: str, who: str = "bob", **body: Any) -> Any:
             headers = {"Authorization": f"Bearer {keys[who]}"}
             path = f"/api/prompts/{name}/run"
@@ -287,7 +287,7 @@ class TestRunning:
         PromptLabel.move(prompt.find(version=1), "production", by=Membership.objects.get(team=team, user=alice))
         return prompt
 
-    async def test_the_answer_and_how_it_went(self, run: Any, prompt: Prompt, parrot: Parrot) -> None:  # noqa: F811
+    async def test_the_answer_and_how_it_went(self, run: Any, prompt: Prompt, parrot: Parrot) -> None:
         answer = (
             await run(
                 "words/translate",
@@ -308,7 +308,7 @@ class TestRunning:
         assert (answer["schema"], answer["json"]) == (None, None)
         assert answer["total_ms"] >= 0
 
-    async def test_json_by_schema(self, run: Any, team: Team, alice: User, parrot: Parrot) -> None:  # noqa: F811
+    async def test_json_by_schema(self, run: Any, team: Team, alice: User, parrot: Parrot) -> None:
         from asgiref.sync import sync_to_async
 
         await sync_to_async(Prompt.start)(

@@ -24,7 +24,7 @@ from jobs.ml.engines.open import choose, open_engine
 from jobs.ml.engines.text import Decoder, StopFilter
 from jobs.ml.template import load_template
 
-from .engine_fixtures import STORY, WORDS, Listener, adapters  # noqa: F401
+from .listening import STORY, WORDS, Listener
 
 # --- text ---
 
@@ -76,7 +76,7 @@ def reference(base_dir: Path) -> Iterator[Listener]:
 
 def test_greedy_transformers_is_plain_generate_token_for_token(
     base_dir: Path,
-    adapters: dict[str, AdapterRef],  # noqa: F811
+    adapters: dict[str, AdapterRef],
     reference: Listener,
 ) -> None:
     import torch
@@ -233,7 +233,7 @@ def test_a_schema_cannot_change_how_it_is_read(schemas: Schemas) -> None:
 
 def test_llama_recovers_when_an_adapter_file_vanishes_and_comes_back(
     base_dir: Path,
-    adapters: dict[str, AdapterRef],  # noqa: F811
+    adapters: dict[str, AdapterRef],
     tmp_path: Path,
 ) -> None:
     folder = shutil.copytree(adapters["banana"].path, tmp_path / "copy")
