@@ -103,3 +103,14 @@ def upload(call: Callable[..., Any]) -> Callable[..., StoredFile]:
         return StoredFile.objects.get(pk=answer.json()["id"].removeprefix("file-"))
 
     return store
+
+
+def error_of(answer: Any) -> dict[str, Any]:
+    """Every refusal has OpenAI's shape and a request id to quote."""
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert answer.headers["x-request-id"].startswith("req_")
+    body = json.loads(answer.content)
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    assert body["error"]["message"]
+    return body["error"]
