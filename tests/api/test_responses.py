@@ -199,9 +199,9 @@ STORED = {"id": "words/translate"}
         ({"input": [{"type": "function_call_output"}]}, 400, "input[0]", "Only messages"),
         ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, 400, "input[0].content", "text only"),
         ({"input": "nul \0"}, 400, "input", "U+0000"),
-        ({"input": "x", "text": {"format": {"type": "json_schema", "schema": {"type": "wrong"}}}}, 400,
+        ({"input": "x", "text": {"format": {"type": "json_schema", "name": "a", "schema": {"type": "wrong"}}}}, 400,
          "text.format.schema", "not JSON Schema"),
-        ({"input": "x", "text": {"format": {"type": "json_schema"}}}, 400, "text.format.schema", "JSON object"),
+        ({"input": "x", "text": {"format": {"type": "json_schema", "schema": {}}}}, 400, "text.format.name", "needs a name"),
         ({"input": "w" * 1_000_001}, 400, "input", "1,000,000"),
     ],
 )  # fmt: skip
