@@ -39,3 +39,8 @@ def test_promptfoo_tests_become_inputs_and_code_assertions_are_refused_by_name()
     ):
         assert words in remarks, words
     assert "sk-secret" not in repr(reading)
+
+
+def test_values_for_all_tests_that_are_no_plain_ones_are_said_to_be_left_out() -> None:
+    reading = promptfoo.read("prompts: [Hi]\ndefaultTest: {vars: {word: [a, b]}}")
+    assert reading.remarks == ["defaultTest: its variables are lists, files or code; they were not taken in."]

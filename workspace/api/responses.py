@@ -13,7 +13,7 @@ from uuid import UUID
 from channels.db import database_sync_to_async
 from django.http import JsonResponse
 from ninja import Router, Schema
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from jobs.openai import replies
 from jobs.openai.formats import schema_asked
@@ -23,6 +23,7 @@ from llmstudio.openai_errors import Refused
 from workspace.api import responses_stream
 from workspace.api.asking import Asked, Question, ask, unless_gone
 from workspace.api.lookup import BIGGEST, find_called
+from workspace.api.shapes import Strict
 from workspace.models import Prompt, PromptVersion, Team
 from workspace.prompts import HISTORY, Message, placeholders_in
 
@@ -30,10 +31,6 @@ router = Router()
 
 MAX_ITEMS = 1000
 PARAMS = {"max_tokens": "max_output_tokens", "json_schema": "text.format.schema"}  # ours -> OpenAI's
-
-
-class Strict(Schema):
-    model_config = ConfigDict(extra="forbid")
 
 
 class Stored(Strict):
