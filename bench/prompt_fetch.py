@@ -26,15 +26,14 @@ from pathlib import Path
 from typing import Any
 
 from bench import Claim, report
+from bench.peers import peer, server
 from llmstudio.embedded import Postgres, Valkey, socket_dir
 from llmstudio.supervisor import web_command
-from tests.stack import free_port
+from tests.stack import ROOT, free_port
 
-ROOT = Path(__file__).resolve().parent.parent
 CONNECTIONS = 16
 fresh = itertools.count()  # makes an address that was never asked for
 PATH = "/api/public/v2/prompts/support%2Fanswer?label=production"
-ANSWER = os.environ.get("BENCH_ANSWER", "{}").encode()
 MAKE = """
 from workspace.models import *
 alice = User.objects.create_user("alice@example.com", "x")
@@ -45,48 +44,6 @@ prompt = Prompt.start(team=team, author=alice, name="support/answer", tags=["sup
 PromptLabel.move(prompt.find(version=1), "production", by=team.memberships.get())
 print(ApiKey.issue(team=team, user=alice, name="bench")[1])
 """
-
-
-async def bare(scope: Any, receive: Any, send: Any) -> None:
-    """Peer: uvicorn alone."""
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(ANSWER)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": ANSWER})
-
-
-def bare_django() -> Any:
-    """Peer: Django with one asynchronous view and nothing else."""
-    import django
-    from django.conf import settings
-    from django.core.handlers.asgi import ASGIHandler
-    from django.http import HttpResponse
-    from django.urls import path
-
-    async def view(request: Any) -> HttpResponse:
-        return HttpResponse(ANSWER, content_type="application/json", headers={"Content-Length": str(len(ANSWER))})
-
-    settings.configure(ROOT_URLCONF=(path("prompt", view),), MIDDLEWARE=[], ALLOWED_HOSTS=["127.0.0.1"])
-    django.setup(set_prefix=False)
-    return ASGIHandler()
-
-
-@contextmanager
-def server(command: list[str], port: int, env: dict[str, str]) -> Iterator[int]:
-    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                asyncio.run(asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 1))
-                break
-            except (OSError, TimeoutError):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit(f"{command} did not start") from None
-                time.sleep(0.1)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 async def load(port: int, path: str, requests: int, status: int, **headers: str) -> tuple[float, list[float]]:
@@ -160,19 +117,13 @@ def main() -> None:
         port, key = stack.enter_context(studio())
         authorization = f"Bearer {key}"
         etag, body = fetched(port, Authorization=authorization)
-        env = {**os.environ, "BENCH_ANSWER": body.decode()}
-        uvicorn = [sys.executable, "-m", "uvicorn", "--log-level", "warning", "--no-access-log", "--lifespan", "off"]
-        asgi, django = free_port(), free_port()
-        stack.enter_context(server([*uvicorn, "--port", str(asgi), "bench.prompt_fetch:bare"], asgi, env))
-        stack.enter_context(
-            server([*uvicorn, "--port", str(django), "--factory", "bench.prompt_fetch:bare_django"], django, env)
-        )
+        asgi, django = (stack.enter_context(peer(name, body)) for name in ("bare", "bare_django"))
         runs: dict[str, Any] = {
             "by_label": (port, PATH, 200, {"authorization": authorization}),
             "by_label_never_asked_before": (port, PATH + "&n={n}", 200, {"authorization": authorization}),
             "etag_hit": (port, PATH, 304, {"authorization": authorization, "if_none_match": etag}),
-            "peer_bare_asgi": (asgi, "/prompt", 200, {}),
-            "peer_bare_django": (django, "/prompt", 200, {}),
+            "peer_bare_asgi": (asgi, "/answer", 200, {}),
+            "peer_bare_django": (django, "/answer", 200, {}),
         }
         rates: dict[str, list[float]] = {name: [] for name in runs}
         times: dict[str, list[float]] = {name: [] for name in runs}

@@ -13,22 +13,21 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import random
 import re
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from bench import Claim, report
-from tests.stack import OWNER, PASSWORD, ROOT, Stack, free_port, running
+from bench.peers import peer
+from tests.stack import OWNER, PASSWORD, ROOT, Stack, running
 
 PROMISE_MS = 100
 SYLLABLES = "an be cor da el fi gor ha im jo ka lum mi nor op pre qui ra sol ter un vo wen xi za".split()  # noqa: SIM905 - read as a line
@@ -93,51 +92,6 @@ def fill(prompts: int, versions: int) -> None:
     print(json.dumps([team.slug, [str(prompt.pk) for prompt in picked]]))
 
 
-def peer(size: int) -> Any:
-    """The bare Django view, for uvicorn."""
-    import django
-    from django.conf import settings
-    from django.core.handlers.asgi import ASGIHandler
-    from django.http import HttpResponse
-    from django.urls import path
-
-    page = b"x" * size
-
-    async def view(request: Any) -> HttpResponse:
-        return HttpResponse(page)
-
-    settings.configure(ROOT_URLCONF=(path("", view),), MIDDLEWARE=[], ALLOWED_HOSTS=["127.0.0.1"])
-    django.setup(set_prefix=False)
-    return ASGIHandler()
-
-
-def bare() -> Any:
-    return peer(int(os.environ["BENCH_PAGE_BYTES"]))
-
-
-@contextmanager
-def bare_django(size: int) -> Iterator[str]:
-    port = free_port()
-    command = ["uvicorn", "--log-level", "warning", "--lifespan", "off", "--port", str(port), "--factory"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command, "bench.prompt_pages:bare"],
-        cwd=ROOT, env={**os.environ, "BENCH_PAGE_BYTES": str(size)},
-    )  # fmt: skip
-    url = f"http://127.0.0.1:{port}/"
-    try:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                httpx.get(url)
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
 def signed_in(stack: Stack) -> httpx.Client:
     client = httpx.Client(base_url=stack.url, follow_redirects=True, timeout=30)
     form = client.get("/accounts/login/")
@@ -193,13 +147,13 @@ def measure(stack: Stack, team: str, keys: list[str], requests: int, versions: i
     }
     times: dict[str, list[float]] = {name: [] for name in (*pages, "peer")}
     size = len(first.content)
-    with bare_django(size) as bare_url, httpx.Client() as other:
+    with peer("bare_django", first.content) as port, httpx.Client() as other:
         for turn in range(requests + 5):
             for name, (url, headers) in pages.items():
                 milliseconds, _ = took(client, url(), **headers)
                 if turn >= 5:  # the first are the warm-up
                     times[name].append(milliseconds)
-            milliseconds, _ = took(other, bare_url)
+            milliseconds, _ = took(other, f"http://127.0.0.1:{port}/answer")
             if turn >= 5:
                 times["peer"].append(milliseconds)
     found = {name: figures(milliseconds) for name, milliseconds in times.items()}

@@ -22,7 +22,7 @@ def team_group(team_id: Any) -> str:
 
 
 def changed(team_id: Any, kind: str, object_id: Any, version: int = 0) -> None:
-    """Tell everyone in the team, after commit, that an object (`chat`, `run`, `import`, `generation`, `member`, ...) has changed."""
+    """Tell everyone in the team, after commit, that an object has changed (`chat`, `run`, `import`, `member`, ...)."""
 
     def send() -> None:
         try:

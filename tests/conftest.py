@@ -1,8 +1,10 @@
-"""The cast and their browsers. alice owns the team, bob edits, dana only reads; charlie owns another team."""
+"""The cast and their browsers: alice owns the team, bob edits, dana only reads; charlie owns another team. The running
+studio and the models, made once a session; and which tests run together in one process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,8 @@ from django.conf import settings
 from django.test import Client, override_settings
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.stack import studio  # noqa: F401
+from tests.stack import Stack, prepared_models, running
+from tests.toy import make_toy
 from workspace.models import ApiKey, Membership, Role, Team, User
 
 PASSWORD = "correct horse battery"
@@ -111,6 +114,24 @@ def issue_key() -> Callable[[Team, User], str]:
 def api_key(team: Team, alice: User, issue_key: Callable[[Team, User], str]) -> str:
     """A key of alice's, with her role: owner."""
     return issue_key(team, alice)
+
+
+@pytest.fixture(scope="session")
+def studio() -> Iterator[Stack]:
+    """The whole product, running."""
+    with running() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def base_dir() -> Path:
+    """The real base model, prepared once per machine."""
+    return prepared_models() / "smollm2-135m-instruct"
+
+
+@pytest.fixture(scope="session")
+def toy_base(base_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_toy(base_dir, tmp_path_factory.mktemp("models") / "toy")
 
 
 # The longest first, so that the processes of `pytest -n 2` end together.

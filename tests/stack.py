@@ -1,6 +1,7 @@
 """The whole product, running as `make run` runs it, for tests from the outside: browser, OpenAI client, faults.
 
-One stack a session. It has its own data folder, database and port; tests talk to it over HTTP and websocket only.
+Each has its own data folder, database and port; tests talk to it over HTTP and websocket only. The fixture `studio`
+(tests/conftest.py) is one for a whole session.
 """
 
 from __future__ import annotations
@@ -122,9 +123,3 @@ def running() -> Iterator[Stack]:
     finally:
         stack.stop()
         shutil.rmtree(home, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def studio() -> Iterator[Stack]:
-    with running() as stack:
-        yield stack

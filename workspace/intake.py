@@ -153,8 +153,12 @@ def _start(draft: Draft, by: Membership, name: str, source: str) -> Prompt:
         variables=draft.variables,
         config=draft.config,
         schema=draft.schema,
-        note=draft.note or f"Imported{source and f' from {source}'}",
+        note=draft.note or _imported(source),
     )
+
+
+def _imported(source: str) -> str:
+    return f"Imported from {source}" if source else "Imported"
 
 
 def _next(draft: Draft, found: Prompt, by: Membership, source: str) -> PromptVersion | None:
@@ -183,7 +187,7 @@ def _next(draft: Draft, found: Prompt, by: Membership, source: str) -> PromptVer
         schema=schema,
         examples=newest.examples,
         shots=newest.shots,
-        note=draft.note or f"Imported{source and f' from {source}'}",
+        note=draft.note or _imported(source),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from channels.db import database_sync_to_async
 from django.db import transaction
-from django.http import JsonResponse, StreamingHttpResponse
+from django.http import JsonResponse
 from ninja import Router, Schema
 from pydantic import BeforeValidator, Field
 
@@ -92,17 +92,11 @@ class ChatRequest(Schema):
 async def create_chat_completion(request: StudioRequest, body: ChatRequest) -> Any:
     _refuse_unsupported(body)
     # The wait for the answer needs no database connection: this gives it back to the pool.
-    generations = await replies.unless_gone(database_sync_to_async(_ask)(request, body))
+    generations = await replies.unless_gone(database_sync_to_async(_ask)(request, body), list)
     if not body.stream:
         return JsonResponse(await replies.whole(generations, body.model))
     usage = bool(body.stream_options and body.stream_options.include_usage)
-    lines = replies.stream(generations, body.model, usage=usage)
-    first = await anext(lines)  # what fails before the first word is a plain error, with its status
-    return StreamingHttpResponse(
-        replies.continued(first, lines),
-        content_type="text/event-stream; charset=utf-8",
-        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-    )
+    return await replies.streamed(replies.stream(generations, body.model, usage=usage))
 
 
 def _refuse_unsupported(body: ChatRequest) -> None:

@@ -16,9 +16,11 @@ ANY_OBJECT: dict[str, Any] = {"type": "object"}
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
-def schema_asked(answer_format: Mapping[str, Any] | None, *, param: str = "response_format") -> dict[str, Any] | None:
-    """The JSON Schema that `answer_format` asks for, or None for text. Chat completions wrap it in `json_schema`, the
-    Responses API does not. Raises Refused, which names `param`."""
+def schema_asked(
+    answer_format: Mapping[str, Any] | None, *, param: str = "response_format", inside: str = "json_schema"
+) -> dict[str, Any] | None:
+    """The JSON Schema that `answer_format` asks for, or None for text. Chat completions put name and schema `inside` it,
+    the Responses API nowhere deeper (""). Raises Refused, which names `param`."""
     if not answer_format or answer_format.get("type") == "text":
         return None
     kind = answer_format.get("type")
@@ -28,8 +30,7 @@ def schema_asked(answer_format: Mapping[str, Any] | None, *, param: str = "respo
         raise Refused(
             400, f"{param}.type is text, json_object or json_schema.", param=f"{param}.type", code="unsupported_value"
         )
-    wrapped = "json_schema" in answer_format or "schema" not in answer_format
-    spec, where = (answer_format.get("json_schema"), f"{param}.json_schema") if wrapped else (answer_format, param)
+    spec, where = (answer_format.get(inside), f"{param}.{inside}") if inside else (answer_format, param)
     if not isinstance(spec, Mapping) or not isinstance(name := spec.get("name"), str) or not NAME.fullmatch(name):
         message = f"{where} needs a name of at most 64 letters, digits, underscores and dashes."
         raise Refused(400, message, param=f"{where}.name", code="invalid_value")

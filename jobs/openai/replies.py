@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from channels.db import database_sync_to_async
+from django.http import StreamingHttpResponse
 
 from jobs.models import Cause, Generation, State, Worker
 from jobs.tokenlog import Done, Event, Snapshot, follow
@@ -24,15 +25,18 @@ FIRST_SILENCE = 5.0  # so long may an error still become a plain HTTP status
 LONGEST = 900.0  # seconds for one request
 
 Line = str
+ALIVE: Line = ": keep-alive\n\n"
+
+Asked = TypeVar("Asked")
 
 
-async def unless_gone(asking: Coroutine[Any, Any, list[Generation]]) -> list[Generation]:
-    """The generations, once they are queued. Should the client leave in that very moment, they are cancelled again."""
+async def unless_gone(asking: Coroutine[Any, Any, Asked], queued: Callable[[Asked], Sequence[Generation]]) -> Asked:
+    """What was asked. Should the client leave in that very moment, what it queued is cancelled again."""
     queueing = asyncio.ensure_future(asking)
     try:
         return await asyncio.shield(queueing)
     except asyncio.CancelledError:
-        await database_sync_to_async(_cancel)(await queueing)
+        await database_sync_to_async(_cancel)(queued(await queueing))
         raise
 
 
@@ -101,10 +105,16 @@ class Replies:
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-async def whole(generations: Sequence[Generation], model: str) -> dict[str, Any]:
+async def finished(generations: Sequence[Generation]) -> Replies:
+    """The replies once all of them are there."""
     async with Replies(generations) as replies:
         async for _ in replies.new_text():
             pass
+    return replies
+
+
+async def whole(generations: Sequence[Generation], model: str) -> dict[str, Any]:
+    replies = await finished(generations)
     return {
         **_head(generations[0], model, "chat.completion"),
         "choices": [
@@ -128,14 +138,14 @@ async def stream(generations: Sequence[Generation], model: str, *, usage: bool) 
 
     def chunk(index: int, delta: dict[str, Any], finish_reason: str | None = None) -> Line:
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return _line(head | {"choices": [choice]})
+        return line(head | {"choices": [choice]})
 
     async with Replies(generations) as replies:
         try:
             async for piece in replies.new_text():
                 spoken = True
                 if piece is None:
-                    yield ": keep-alive\n\n"
+                    yield ALIVE
                     continue
                 index, text = piece
                 if index not in begun:
@@ -148,19 +158,28 @@ async def stream(generations: Sequence[Generation], model: str, *, usage: bool) 
         except Refused as error:
             if not spoken:
                 raise
-            yield _line(error.body())
+            yield line(error.body())
             return
         if usage:
-            yield _line(head | {"choices": [], "usage": replies.usage()})
+            yield line(head | {"choices": [], "usage": replies.usage()})
     yield "data: [DONE]\n\n"
 
 
-async def continued(first: Line, lines: AsyncGenerator[Line]) -> AsyncIterator[Line]:
+async def streamed(lines: AsyncGenerator[Line]) -> StreamingHttpResponse:
+    """Server-sent events as an answer. What fails before the first of them is a plain error, with its status."""
+    return StreamingHttpResponse(
+        _continued(await anext(lines), lines),
+        content_type="text/event-stream; charset=utf-8",
+        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _continued(first: Line, lines: AsyncGenerator[Line]) -> AsyncIterator[Line]:
     """`lines` with the one already taken; closed with the response, so that a client who leaves stops the model."""
     async with aclosing(lines):
         yield first
-        async for line in lines:
-            yield line
+        async for one in lines:
+            yield one
 
 
 def _head(generation: Generation, model: str, kind: str) -> dict[str, Any]:
@@ -173,8 +192,10 @@ def _head(generation: Generation, model: str, kind: str) -> dict[str, Any]:
     }
 
 
-def _line(value: dict[str, Any]) -> Line:
-    return f"data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
+def line(value: dict[str, Any], *, event: str = "") -> Line:
+    """One server-sent event."""
+    named = f"event: {event}\n" if event else ""
+    return f"{named}data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
 
 
 def _failure(done: Done) -> Refused:

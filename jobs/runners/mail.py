@@ -81,9 +81,7 @@ def deliver(mail: Mail) -> NotDelivered | None:
     except smtplib.SMTPResponseException as error:
         answer = f"{error.smtp_code} {_words(error.smtp_error)}"
         return NotDelivered(f"The mail server refused the mail: {answer}", lasting=error.smtp_code >= 500)
-    except (
-        OSError
-    ) as error:  # no connection, a broken one, or one that takes too long; smtplib's others are OSErrors too
+    except OSError as error:  # no connection, a broken one, a slow one; smtplib's other errors are OSErrors too
         return NotDelivered(f"The mail server could not be reached: {error or type(error).__name__}", lasting=False)
     except ValueError as error:  # a line end in a header, or an address that is none
         return NotDelivered(f"The mail cannot be written: {error}", lasting=True, cause=Cause.BAD_DATA)

@@ -28,8 +28,9 @@ STOP_SECONDS = 18.0  # less than a supervisor waits for us
 
 
 class Runner(Protocol):
-    """What a worker does, in one thread (SideBySide: each of several in its own). `look` claims and does what there is to do, and returns soon once the
-    worker is stopping; `pause` is how long to wait for the bell before the next look; `stop` comes last."""
+    """What a worker does, in one thread (SideBySide: each of several in its own). `look` claims and does what there is
+    to do, and returns soon once the worker is stopping; `pause` is how long to wait for the bell before the next look;
+    `stop` comes last."""
 
     @property
     def pause(self) -> float: ...

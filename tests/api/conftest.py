@@ -1,16 +1,20 @@
-"""Programs of the cast: call("bob", "get", "/v1/models") asks with bob's key."""
+"""Programs of the cast: call("bob", "get", "/v1/models") asks with bob's key. And a model for them that is a parrot."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connections
 from django.test import Client
 
-from jobs.models import Adapter, LanguageModel, StoredFile
+from jobs.models import Adapter, LanguageModel, StoredFile, Worker
+from jobs.runners import infer
+from tests.api.parrot import Parrot
 
 
 @pytest.fixture
@@ -44,6 +48,36 @@ def adapter(team: Any, base: LanguageModel) -> Adapter:
 
 
 @pytest.fixture
+def parrot(
+    transactional_db: None, base: LanguageModel, tmp_path: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Parrot]:
+    """The real infer runner in a thread, over the parrot."""
+    settings.STUDIO_MODELS = tmp_path
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "studio.json").write_text("{}")
+    parrot = Parrot()
+    monkeypatch.setattr("jobs.runners.engines.choose", lambda path: "parrot")
+    monkeypatch.setattr("jobs.runners.engines.open_engine", lambda *args, **kwargs: parrot)
+    Worker.objects.create(name="infer@test", kind="infer", host="test", pid=1)
+    runner = infer.InferRunner("infer@test")
+    over = threading.Event()
+
+    def loop() -> None:
+        while not over.wait(0.02):
+            runner.look()
+        connections.close_all()
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    yield parrot
+    parrot.slow = False
+    parrot.go.release(100)
+    over.set()
+    thread.join()
+    runner.stop()
+
+
+@pytest.fixture
 def call(keys: dict[str, str]) -> Callable[..., Any]:
     """A request with that person's key; a dict is sent as JSON, or as a form."""
 
@@ -69,3 +103,14 @@ def upload(call: Callable[..., Any]) -> Callable[..., StoredFile]:
         return StoredFile.objects.get(pk=answer.json()["id"].removeprefix("file-"))
 
     return store
+
+
+def error_of(answer: Any) -> dict[str, Any]:
+    """Every refusal has OpenAI's shape and a request id to quote."""
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert answer.headers["x-request-id"].startswith("req_")
+    body = json.loads(answer.content)
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    assert body["error"]["message"]
+    return body["error"]

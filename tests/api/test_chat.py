@@ -4,100 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import queue
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.core.handlers.asgi import ASGIHandler
-from django.db import connections
 from django.test import AsyncClient
 
-from jobs.ml.engines.base import ContextOverflow, Delta, Request
-from jobs.models import Generation, LanguageModel, State, Worker
+from jobs.models import Generation, State, Worker
 from jobs.openai.replies import Replies
-from jobs.runners import infer
 from jobs.tokenlog import Piece
+from tests.api.parrot import Parrot
 
 PATH = "/v1/chat/completions"
 HELLO = [{"role": "user", "content": "Hello"}]
-
-
-class Parrot:
-    """Answers with the words it was taught. With `slow` set it says one word each time `go` is set."""
-
-    context_length, capacity, constrains = 100, 4, False
-
-    def __init__(self) -> None:
-        self.words = ["Bon", "jour", " à", " tous"]
-        self.slow = False
-        self.go = threading.Semaphore(0)
-        self.error = ""
-        self.asked: list[Request] = []
-        self.cancelled: set[str] = set()
-        self.todo: queue.Queue[Request | None] = queue.Queue()
-
-    def submit(self, request: Request) -> None:
-        words = sum(len(message["content"].split()) for message in request.messages)
-        if words > self.context_length:
-            raise ContextOverflow(words, self.context_length)
-        self.asked.append(request)
-        self.todo.put(request)
-
-    def cancel(self, request_id: str) -> None:
-        self.cancelled.add(request_id)
-        self.go.release()
-
-    def load(self, adapter: Any) -> None: ...
-
-    def run(self) -> Iterator[Delta]:
-        while request := self.todo.get():
-            for count, word in enumerate(self.words, start=1):
-                if self.slow:
-                    self.go.acquire()
-                if request.id in self.cancelled:
-                    break
-                yield Delta(request.id, word, prompt_tokens=7, completion_tokens=count)
-            reason = "cancelled" if request.id in self.cancelled else "error" if self.error else "stop"
-            yield Delta(
-                request.id, finish_reason=reason, prompt_tokens=7, completion_tokens=len(self.words), error=self.error
-            )
-
-    def close(self) -> None:
-        self.todo.put(None)
-
-
-@pytest.fixture
-def parrot(
-    transactional_db: None, base: LanguageModel, tmp_path: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Parrot]:
-    """The real infer runner in a thread, over the parrot."""
-    settings.STUDIO_MODELS = tmp_path
-    (tmp_path / "tiny").mkdir()
-    (tmp_path / "tiny" / "studio.json").write_text("{}")
-    parrot = Parrot()
-    monkeypatch.setattr("jobs.runners.engines.choose", lambda path: "parrot")
-    monkeypatch.setattr("jobs.runners.engines.open_engine", lambda *args, **kwargs: parrot)
-    Worker.objects.create(name="infer@test", kind="infer", host="test", pid=1)
-    runner = infer.InferRunner("infer@test")
-    over = threading.Event()
-
-    def loop() -> None:
-        while not over.wait(0.02):
-            runner.look()
-        connections.close_all()
-
-    thread = threading.Thread(target=loop)
-    thread.start()
-    yield parrot
-    parrot.slow = False
-    parrot.go.release(100)
-    over.set()
-    thread.join()
-    runner.stop()
 
 
 @pytest.fixture

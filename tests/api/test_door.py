@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import Any
 
@@ -10,18 +9,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from tests.api.conftest import error_of
 from workspace.models import ApiKey, Team, User
-
-
-def error_of(answer: Any) -> dict[str, Any]:
-    """Every refusal has OpenAI's shape and a request id to quote."""
-    assert answer.headers["Content-Type"].startswith("application/json")
-    assert answer.headers["x-request-id"].startswith("req_")
-    body = json.loads(answer.content)
-    assert set(body) == {"error"}
-    assert set(body["error"]) == {"message", "type", "param", "code"}
-    assert body["error"]["message"]
-    return body["error"]
 
 
 @pytest.mark.parametrize("header", [None, "Bearer sk-made-up", "Bearer", "Basic YTpi", "Bearer \u2603"])

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.test import AsyncClient, Client
+from django.test import Client
 
-from jobs.models import Generation
-from tests.api.test_chat import Parrot, parrot  # noqa: F401
-from tests.api.test_door import error_of
-from workspace.models import ExampleSet, Membership, Prompt, PromptLabel, ProtectedLabel, Role, Team, User
+from tests.api.conftest import error_of
+from workspace.models import ExampleSet, Prompt, ProtectedLabel, Role, Team, User
 
 CHAT = [{"role": "system", "content": "You know {{language}}."}, {"role": "user", "content": "Translate {{word}}."}]
 
@@ -262,93 +259,6 @@ class TestExampleSets:
             assert call("dana", "get", f"/api/example-sets/{path}").status_code == 404
         assert call("charlie", "get", f"/api/example-sets/{words.pk}").status_code == 404
         assert call("charlie", "get", "/api/example-sets").json()["data"] == []
-
-
-class TestRunning:
-    @pytest.fixture
-    def run(self, keys: dict[str, str], parrot: Parrot) -> Callable[..., Any]:  # noqa: F811
-        async def send(name: str, who: str = "bob", **body: Any) -> Any:
-            headers = {"Authorization": f"Bearer {keys[who]}"}
-            path = f"/api/prompts/{name}/run"
-            async with asyncio.timeout(20):
-                return await AsyncClient().post(
-                    path, json.dumps(body), content_type="application/json", headers=headers
-                )
-
-        return send
-
-    @pytest.fixture
-    def prompt(self, transactional_db: None, team: Team, alice: User) -> Prompt:
-        messages = [CHAT[0], {"type": "placeholder", "name": "history"}, CHAT[1]]
-        prompt = Prompt.start(
-            team=team, author=alice, name="words/translate", messages=messages, config={"model": "tiny"},
-            variables=[{"name": "language", "default": "French"}],
-        )  # fmt: skip
-        PromptLabel.move(prompt.find(version=1), "production", by=Membership.objects.get(team=team, user=alice))
-        return prompt
-
-    async def test_the_answer_and_how_it_went(self, run: Any, prompt: Prompt, parrot: Parrot) -> None:  # noqa: F811
-        answer = (
-            await run(
-                "words/translate",
-                variables={"word": "house"},
-                placeholders={"history": [{"role": "user", "content": "Hi"}]},
-                params={"temperature": 0, "max_tokens": 5},
-            )
-        ).json()
-        assert [message["content"] for message in parrot.asked[0].messages] == [
-            "You know French.",
-            "Hi",
-            "Translate house.",
-        ]
-        assert (parrot.asked[0].sampling.temperature, parrot.asked[0].sampling.max_tokens) == (0, 5)
-        assert answer["prompt"] == {"name": "words/translate", "version": 1}
-        assert (answer["model"], answer["text"], answer["finish_reason"]) == ("tiny", "Bonjour à tous", "stop")
-        assert answer["usage"] == {"prompt_tokens": 7, "completion_tokens": 4, "total_tokens": 11}
-        assert (answer["schema"], answer["json"]) == (None, None)
-        assert answer["total_ms"] >= 0
-
-    async def test_json_by_schema(self, run: Any, team: Team, alice: User, parrot: Parrot) -> None:  # noqa: F811
-        from asgiref.sync import sync_to_async
-
-        await sync_to_async(Prompt.start)(
-            team=team, author=alice, name="p", messages=[{"role": "user", "content": "Hi"}], config={"model": "tiny"},
-            schema={"type": "object"},
-        )  # fmt: skip
-        parrot.words = ['{"a"', ": 1}"]
-        answer = (await run("p", label="latest")).json()
-        assert (answer["json"], answer["schema"]) == ({"a": 1}, {"valid": True, "problem": None})
-        assert parrot.asked[0].sampling.json_schema == {"type": "object"}
-
-    async def test_streamed(self, run: Any, prompt: Prompt) -> None:
-        answer = await run("words/translate", variables={"word": "a"}, stream=True)
-        text = b"".join([part async for part in answer.streaming_content]).decode()
-        events = [event.split("\n") for event in text.split("\n\n") if event and not event.startswith(":")]
-        data = [(name.removeprefix("event: "), json.loads(line.removeprefix("data: "))) for name, line in events]
-        assert "".join(fields["text"] for name, fields in data if name == "delta") == "Bonjour à tous"
-        assert (data[-1][0], data[-1][1]["text"]) == ("done", "Bonjour à tous")
-
-    @pytest.mark.parametrize(
-        ("body", "status", "param", "says"),
-        [
-            ({}, 400, "variables", "No value was given for word."),
-            ({"variables": {"word": "a", "b": 1}}, 400, "variables", "no variable b"),
-            ({"variables": {"word": "a"}, "placeholders": {"x": []}}, 400, "placeholders", "It has history."),
-            ({"variables": {"word": "a"}, "params": {"temperature": 9}}, 400, "params.temperature", ""),
-            ({"variables": {"word": "a"}, "params": {"colour": 9}}, 400, "params.colour", ""),
-            ({"variables": {"word": "a"}, "model": "none"}, 404, "model", "none"),
-            ({"label": "staging"}, 404, None, "with label 'staging'"),
-            ({"label": "a", "version": 1}, 400, None, "both"),
-        ],
-    )
-    async def test_what_cannot_be_run_is_named(
-        self, run: Any, prompt: Prompt, body: dict[str, Any], status: int, param: str | None, says: str
-    ) -> None:
-        answer = await run("words/translate", **body)
-        assert answer.status_code == status, answer.content
-        assert error_of(answer)["param"] == param
-        assert says in error_of(answer)["message"]
-        assert not await Generation.objects.aexists()
 
 
 def test_the_description_for_generators_is_open_and_whole(as_nobody: Client) -> None:

@@ -15,7 +15,7 @@ from asgiref.sync import sync_to_async
 from django.test import AsyncClient
 
 from jobs.models import Generation
-from tests.api.test_chat import Parrot, parrot  # noqa: F401
+from tests.api.parrot import Parrot
 from workspace.models import ExampleSet, Membership, Prompt, PromptAlias, PromptLabel, Team, User
 
 SCHEMA = {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]}
@@ -42,7 +42,7 @@ def prompt(transactional_db: None, team: Team, alice: User) -> Prompt:
 
 
 @pytest.fixture
-def ask(keys: dict[str, str], parrot: Parrot, settings: Any) -> Callable[..., Any]:  # noqa: F811
+def ask(keys: dict[str, str], parrot: Parrot, settings: Any) -> Callable[..., Any]:
     settings.STUDIO_DEFAULT_MODEL = "tiny"
 
     async def send(who: str = "bob", **body: Any) -> Any:
@@ -67,7 +67,7 @@ async def events(answer: Any) -> list[dict[str, Any]]:
     return found
 
 
-def asked(parrot: Parrot) -> list[tuple[str, str]]:  # noqa: F811
+def asked(parrot: Parrot) -> list[tuple[str, str]]:
     return [(message["role"], message["content"]) for message in parrot.asked[-1].messages]
 
 
@@ -78,7 +78,7 @@ async def refused(answer: Any) -> tuple[int, str | None, str | None, str]:
     return answer.status_code, error["param"], error["code"], error["message"]
 
 
-async def test_a_stored_prompt_is_answered(ask: Any, parrot: Parrot, prompt: Prompt) -> None:  # noqa: F811
+async def test_a_stored_prompt_is_answered(ask: Any, parrot: Parrot, prompt: Prompt) -> None:
     answer = (await ask(prompt={"id": "words/translate", "variables": {"word": "house"}})).json()
     generation = await Generation.objects.select_related("author").aget()
     assert asked(parrot) == [("system", "You know French."), ("user", "Translate house.")]
@@ -114,7 +114,7 @@ async def test_its_version_is_a_number_or_a_label(ask: Any, prompt: Prompt, vers
     assert answer["prompt"]["version"] == number
 
 
-async def test_variables_are_typed_and_may_be_openais_parts(ask: Any, parrot: Parrot, prompt: Prompt) -> None:  # noqa: F811
+async def test_variables_are_typed_and_may_be_openais_parts(ask: Any, parrot: Parrot, prompt: Prompt) -> None:
     await ask(prompt={"id": "words/translate", "version": "2", "variables": {"words": ["a", "b"]}})
     assert asked(parrot) == [("user", "Words:\n- a\n- b")]
     part = {"type": "input_text", "text": "{{language}}"}  # looks like a template, and is not read as one
@@ -122,7 +122,7 @@ async def test_variables_are_typed_and_may_be_openais_parts(ask: Any, parrot: Pa
     assert asked(parrot)[-1] == ("user", "Translate {{language}}.")
 
 
-async def test_input_goes_where_the_history_belongs_else_behind(ask: Any, parrot: Parrot, prompt: Prompt) -> None:  # noqa: F811
+async def test_input_goes_where_the_history_belongs_else_behind(ask: Any, parrot: Parrot, prompt: Prompt) -> None:
     turns = [
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": [{"type": "output_text", "text": "Yes?"}]},
@@ -139,7 +139,7 @@ async def test_input_goes_where_the_history_belongs_else_behind(ask: Any, parrot
     assert asked(parrot)[-1] == ("user", "Go on.")
 
 
-async def test_examples_come_along(ask: Any, parrot: Parrot, team: Team, alice: User) -> None:  # noqa: F811
+async def test_examples_come_along(ask: Any, parrot: Parrot, team: Team, alice: User) -> None:
     def start() -> None:
         examples = ExampleSet.start(team=team, author=alice, name="Words")
         examples.add(alice, input="tree", output="arbre")
@@ -153,14 +153,14 @@ async def test_examples_come_along(ask: Any, parrot: Parrot, team: Team, alice: 
     assert asked(parrot) == [("user", "tree?"), ("assistant", "arbre"), ("user", "house?")]
 
 
-async def test_plain_input_needs_no_prompt(ask: Any, parrot: Parrot) -> None:  # noqa: F811
+async def test_plain_input_needs_no_prompt(ask: Any, parrot: Parrot) -> None:
     answer = (await ask(input="Hello", instructions="Be kind.", metadata={"a": "b"}, temperature=0, seed=-1)).json()
     assert asked(parrot) == [("system", "Be kind."), ("user", "Hello")]
     assert (answer["prompt"], answer["metadata"], answer["instructions"]) == (None, {"a": "b"}, "Be kind.")
     assert (answer["temperature"], parrot.asked[0].sampling.seed) == (0, 2**32 - 1)
 
 
-async def test_an_answer_by_schema_asks_the_engine_for_it(ask: Any, parrot: Parrot) -> None:  # noqa: F811
+async def test_an_answer_by_schema_asks_the_engine_for_it(ask: Any, parrot: Parrot) -> None:
     wanted = {"format": {"type": "json_schema", "name": "word", "schema": SCHEMA, "strict": True}}
     answer = (await ask(input="Hello", text=wanted)).json()
     assert answer["text"] == wanted
@@ -199,9 +199,9 @@ STORED = {"id": "words/translate"}
         ({"input": [{"type": "function_call_output"}]}, 400, "input[0]", "Only messages"),
         ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, 400, "input[0].content", "text only"),
         ({"input": "nul \0"}, 400, "input", "U+0000"),
-        ({"input": "x", "text": {"format": {"type": "json_schema", "schema": {"type": "wrong"}}}}, 400,
+        ({"input": "x", "text": {"format": {"type": "json_schema", "name": "a", "schema": {"type": "wrong"}}}}, 400,
          "text.format.schema", "not JSON Schema"),
-        ({"input": "x", "text": {"format": {"type": "json_schema"}}}, 400, "text.format.schema", "JSON object"),
+        ({"input": "x", "text": {"format": {"type": "json_schema", "schema": {}}}}, 400, "text.format.name", "needs a name"),
         ({"input": "w" * 1_000_001}, 400, "input", "1,000,000"),
     ],
 )  # fmt: skip
@@ -234,7 +234,7 @@ async def test_a_viewer_may_not(ask: Any) -> None:
     assert (await refused(await ask("dana", input="x")))[0] == 403
 
 
-async def test_events_come_in_openais_order(ask: Any, parrot: Parrot) -> None:  # noqa: F811
+async def test_events_come_in_openais_order(ask: Any, parrot: Parrot) -> None:
     heard = await events(await ask(input="Hello", stream=True))
     kinds = [event["type"] for event in heard]
     deltas = [event for event in heard if event["type"] == "response.output_text.delta"]
@@ -257,13 +257,13 @@ async def test_events_come_in_openais_order(ask: Any, parrot: Parrot) -> None:  
     assert heard[-1]["response"]["usage"]["output_tokens"] == 4
 
 
-async def test_a_failure_on_the_way_ends_the_stream(ask: Any, parrot: Parrot) -> None:  # noqa: F811
+async def test_a_failure_on_the_way_ends_the_stream(ask: Any, parrot: Parrot) -> None:
     parrot.error = "The engine broke."
     heard = await events(await ask(input="Hello", stream=True))
     assert [event["type"] for event in heard[-2:]] == ["error", "response.failed"]
     assert heard[-2]["message"] == heard[-1]["response"]["error"]["message"] == "The engine broke."
 
 
-async def test_a_question_too_long_is_a_plain_error_even_streamed(ask: Any, parrot: Parrot) -> None:  # noqa: F811
+async def test_a_question_too_long_is_a_plain_error_even_streamed(ask: Any, parrot: Parrot) -> None:
     answer = await ask(input="word " * 200, stream=True)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "context_length_exceeded")

@@ -14,7 +14,7 @@ from django.db import connection
 
 from jobs.ml import base_model
 from jobs.models import Dataset, FineTune, Generation, LanguageModel, Row, Worker
-from tests.ml.conftest import base_dir, conversation, toy_base  # noqa: F401
+from tests.ml.conftest import conversation
 from tests.stack import ROOT
 
 QUICK = {"max_length": 64, "batch_size": 2, "gradient_accumulation_steps": 1, "learning_rate": 5e-3, "probe_tokens": 8}
@@ -122,13 +122,13 @@ def installed(folder):
 
 
 @pytest.fixture
-def smollm(transactional_db, base_dir):  # noqa: F811
+def smollm(transactional_db, base_dir):
     with installed(base_dir) as model:
         yield model
 
 
 @pytest.fixture
-def toy(transactional_db, toy_base):  # noqa: F811
+def toy(transactional_db, toy_base):
     with installed(toy_base) as model:
         yield model
 

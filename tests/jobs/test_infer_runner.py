@@ -5,7 +5,6 @@ The engine here speaks on cue; the real ones are in tests/faults and tests/ml.
 
 import hashlib
 import json
-import queue
 import time
 from types import SimpleNamespace
 
@@ -13,92 +12,12 @@ import pytest
 import redis
 from django.conf import settings
 
-from jobs.ml.engines.base import Delta
-from jobs.models import Adapter, Generation, LanguageModel
+from jobs.models import Adapter, Generation
 from jobs.runners import engines
-from jobs.runners.infer import InferRunner
 from jobs.tokenlog import key_of
+from tests.jobs.on_cue import ended, make_base, submitted, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-class Engine:
-    """Says what the test tells it to, in the engine's own thread."""
-
-    capacity = 3
-    context_length = 100
-    constrains = True
-
-    def __init__(self):
-        self.requests, self.cancelled, self.loaded, self.closed = {}, [], [], False
-        self.deltas = queue.SimpleQueue()
-
-    def submit(self, request):
-        self.requests[request.id] = request
-
-    def cancel(self, request_id):
-        self.cancelled.append(request_id)
-        self.deltas.put(Delta(request_id, finish_reason="cancelled"))
-
-    def load(self, adapter):
-        self.loaded.append(adapter)
-
-    def run(self):
-        while isinstance(delta := self.deltas.get(), Delta):
-            yield delta
-        if delta == "crash":
-            raise RuntimeError("the library has crashed")
-
-    def close(self):
-        self.closed = True
-        self.deltas.put(None)
-
-    def say(self, generation, *pieces, finish=None):
-        for number, piece in enumerate(pieces, 1):
-            self.deltas.put(Delta(str(generation.pk), piece, None, 7, number))
-        if finish:
-            self.deltas.put(Delta(str(generation.pk), "", finish, 7, len(pieces)))
-
-
-@pytest.fixture
-def opened(monkeypatch):
-    """The engines that have been opened, by the folder of their base."""
-    opened = {}
-
-    def open_engine(kind, path, **options):
-        opened.setdefault(path.name, []).append(Engine())
-        return opened[path.name][-1]
-
-    monkeypatch.setattr(engines, "open_engine", open_engine)
-    monkeypatch.setattr(engines, "choose", lambda path: "llama")
-    monkeypatch.setattr(engines, "describe", lambda path: {"template_hash": "t" * 64})
-    return opened
-
-
-@pytest.fixture
-def runner(opened):
-    runner = InferRunner("infer@test:1")
-    yield runner
-    runner.berths.close()
-
-
-@pytest.fixture
-def base(transactional_db):
-    return make_base("one")
-
-
-def make_base(key):
-    return LanguageModel.objects.create(key=key, name=key.title(), folder=key, template_hash="t" * 64)
-
-
-@pytest.fixture
-def ask(team, alice, base):
-    def ask(model=base, **fields):
-        fields = {"adapter": None, "params": {}, "messages": [{"role": "user", "content": "Hi"}], **fields}
-        made = Generation.ask(team=team, author=alice, purpose="chat", model=model, **fields)
-        return Generation.objects.get(pk=made.pk)
-
-    return ask
 
 
 @pytest.fixture
@@ -113,27 +32,6 @@ def adapter(team, base, settings):
     adapter.sha256 = hashlib.sha256(manifest.encode()).hexdigest()
     adapter.save()
     return adapter
-
-
-def until(runner, condition, seconds=5):
-    """Let the runner work until the condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        runner.look()
-        time.sleep(0.005)
-
-
-def ended(generation):
-    def condition():
-        generation.refresh_from_db()
-        return generation.is_final
-
-    return condition
-
-
-def submitted(opened, generation, base="one"):
-    return lambda: any(str(generation.pk) in engine.requests for engine in opened.get(base, []))
 
 
 def test_a_reply_is_what_the_engine_said_with_its_counts(runner, opened, ask):

@@ -9,16 +9,7 @@ from jobs import structured
 from jobs.ml.config import ConfigError, SamplingParams
 from jobs.models import Generation
 from jobs.structured import check, check_schema
-from tests.jobs.test_infer_runner import (  # noqa: F401
-    Engine,
-    ask,
-    base,
-    ended,
-    opened,
-    runner,
-    submitted,
-    until,
-)
+from tests.jobs.on_cue import ended, submitted, until
 
 TOWN = {
     "type": "object",
@@ -132,7 +123,7 @@ def test_unique_means_unique_by_value():
 # The worker's part
 
 
-def say(runner, opened, generation, *pieces, finish="stop"):  # noqa: F811
+def say(runner, opened, generation, *pieces, finish="stop"):
     until(runner, submitted(opened, generation))
     opened["one"][0].say(generation, *pieces, finish=finish)
     until(runner, ended(generation))
@@ -140,7 +131,7 @@ def say(runner, opened, generation, *pieces, finish="stop"):  # noqa: F811
 
 @pytest.mark.django_db(transaction=True)
 class TestRepair:
-    def test_the_schema_reaches_the_engine_and_a_good_answer_is_left_alone(self, runner, opened, ask):  # noqa: F811
+    def test_the_schema_reaches_the_engine_and_a_good_answer_is_left_alone(self, runner, opened, ask):
         generation = ask(params={"json_schema": TOWN})
         assert generation.is_structured is None
         say(runner, opened, generation, '{"name": "Oslo", ', '"people": 7}')
@@ -148,7 +139,7 @@ class TestRepair:
         assert (generation.schema_problem, generation.is_structured, generation.latest) == ("", True, generation)
         assert Generation.objects.count() == 1
 
-    def test_a_wrong_answer_is_asked_for_once_more_with_what_is_wrong(self, runner, opened, ask):  # noqa: F811
+    def test_a_wrong_answer_is_asked_for_once_more_with_what_is_wrong(self, runner, opened, ask):
         generation = ask(params={"json_schema": TOWN, "temperature": 0.0})
         say(runner, opened, generation, "Oslo, with 7 people")
         assert generation.is_structured is False and "not JSON" in generation.schema_problem
@@ -163,20 +154,20 @@ class TestRepair:
         say(runner, opened, repair, '{"name": "Oslo", "people": 7}')
         assert repair.is_structured is True
 
-    def test_a_repair_is_not_repaired(self, runner, opened, ask):  # noqa: F811
+    def test_a_repair_is_not_repaired(self, runner, opened, ask):
         generation = ask(params={"json_schema": TOWN})
         say(runner, opened, generation, "no")
         repair = Generation.objects.get(repairs=generation)
         say(runner, opened, repair, "no, and no again")
         assert repair.schema_problem and Generation.objects.count() == 2
 
-    def test_an_answer_cut_off_is_told_to_be_shorter(self, runner, opened, ask):  # noqa: F811
+    def test_an_answer_cut_off_is_told_to_be_shorter(self, runner, opened, ask):
         generation = ask(params={"json_schema": TOWN})
         say(runner, opened, generation, '{"name": ', finish="length")
         assert "cut off at its longest (1 tokens)" in generation.schema_problem
         assert "cut off" in generation.latest.messages[-1]["content"]
 
-    def test_a_program_gets_what_was_generated_and_what_is_wrong_with_it(self, runner, opened, team, alice, base):  # noqa: F811
+    def test_a_program_gets_what_was_generated_and_what_is_wrong_with_it(self, runner, opened, team, alice, base):
         generation = Generation.ask(
             team=team, author=alice, purpose="api", model=base, adapter=None,
             messages=[{"role": "user", "content": "Hi"}], params={"json_schema": TOWN},
@@ -184,7 +175,7 @@ class TestRepair:
         say(runner, opened, generation, "no")
         assert generation.schema_problem and Generation.objects.count() == 1
 
-    def test_an_answer_that_was_stopped_is_not_judged(self, runner, opened, ask):  # noqa: F811
+    def test_an_answer_that_was_stopped_is_not_judged(self, runner, opened, ask):
         generation = ask(params={"json_schema": TOWN})
         until(runner, submitted(opened, generation))
         opened["one"][0].say(generation, "half")
@@ -193,7 +184,7 @@ class TestRepair:
         assert (generation.schema_problem, generation.is_structured) == ("", None)
         assert Generation.objects.count() == 1
 
-    def test_stopping_an_answer_stops_its_repair(self, runner, opened, ask):  # noqa: F811
+    def test_stopping_an_answer_stops_its_repair(self, runner, opened, ask):
         generation = ask(params={"json_schema": TOWN})
         say(runner, opened, generation, "no")
         assert Generation.objects.get(pk=generation.pk).request_cancel()
@@ -201,7 +192,7 @@ class TestRepair:
         assert generation.latest.state == "cancelled"
         assert not Generation.objects.get(pk=generation.pk).request_cancel()
 
-    def test_a_worker_that_lost_the_reply_asks_for_no_repair(self, runner, opened, ask):  # noqa: F811
+    def test_a_worker_that_lost_the_reply_asks_for_no_repair(self, runner, opened, ask):
         generation = ask(params={"json_schema": TOWN})
         until(runner, submitted(opened, generation))
         Generation.objects.filter(pk=generation.pk).update(fence=99)
@@ -209,12 +200,12 @@ class TestRepair:
         until(runner, lambda: not runner.replies)
         assert Generation.objects.count() == 1
 
-    def test_a_problem_that_cannot_be_stored_as_it_is_still_ends_the_reply(self, runner, opened, ask):  # noqa: F811
+    def test_a_problem_that_cannot_be_stored_as_it_is_still_ends_the_reply(self, runner, opened, ask):
         generation = ask(params={"json_schema": TOWN})
         say(runner, opened, generation, '{"\\u0000\\ud800": 1}')
         assert "not allowed" in generation.schema_problem or "required" in generation.schema_problem
 
-    def test_a_schema_that_cannot_be_used_is_refused_when_asked(self, ask):  # noqa: F811
+    def test_a_schema_that_cannot_be_used_is_refused_when_asked(self, ask):
         with pytest.raises(ConfigError, match="not inside the schema"):
             ask(params={"json_schema": {"$ref": "https://example.com/s"}})
         assert not Generation.objects.exists()

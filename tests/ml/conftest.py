@@ -1,7 +1,6 @@
-"""Models for tests: the real base, and a toy one with the same tokenizer that trains in seconds."""
+"""Runs to train and adapters to answer with, on the models of tests/conftest.py."""
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -9,46 +8,19 @@ import pytest
 
 from jobs.ml import base_model
 from jobs.ml.config import RunConfig, TrainConfig
-from tests.stack import prepared_models
+from jobs.ml.engines.base import AdapterRef
 
 ROOT = Path(__file__).resolve().parents[2]
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 QUICK = {"max_length": 64, "batch_size": 2, "gradient_accumulation_steps": 2, "learning_rate": 5e-3, "probe_tokens": 8}
 
 
 @pytest.fixture(scope="session")
-def base_dir() -> Path:
-    """The real base model, prepared once per machine."""
-    return prepared_models() / "smollm2-135m-instruct"
+def adapters(base_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, AdapterRef]:
+    """Two real LoRA adapters, each taught one word in a few steps."""
+    from tests.ml.listening import WORDS, teach
 
-
-@pytest.fixture(scope="session")
-def toy_base(base_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two llama layers from scratch under the real tokenizer and template."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    folder = tmp_path_factory.mktemp("models") / "toy"
-    torch.manual_seed(0)
-    real = json.loads((base_dir / "config.json").read_text())
-    config = LlamaConfig(
-        vocab_size=real["vocab_size"],
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        bos_token_id=real["bos_token_id"],
-        eos_token_id=real["eos_token_id"],
-        pad_token_id=real["pad_token_id"],
-        tie_word_embeddings=True,
-    )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    for name in TOKENIZER_FILES:
-        shutil.copyfile(base_dir / name, folder / name)
-    base_model.write_description(folder, name="toy", licence="")
-    return folder
+    folder = tmp_path_factory.mktemp("adapters")
+    return {name: AdapterRef(name, teach(base_dir, word, folder / name)) for name, word in WORDS.items()}
 
 
 def conversation(question: str, answer: str) -> dict:

@@ -15,7 +15,7 @@ from jobs.ml.engines.base import AdapterRef, ContextOverflow, Engine, Request, U
 from jobs.ml.template import TemplateMismatch
 
 from ..services import THREADS
-from .engine_fixtures import PATIENCE, STORY, WORDS, Listener, adapters  # noqa: F401
+from .listening import PATIENCE, STORY, WORDS, Listener
 from .openai_server import OpenAIServer
 
 COUNT = "Count from 1 to 20."
@@ -62,7 +62,7 @@ def chat(engine: Engine) -> Listener:
 
 
 @pytest.fixture(scope="module")
-def loaded(engine: Engine, adapters: dict[str, AdapterRef]) -> dict[str, AdapterRef]:  # noqa: F811
+def loaded(engine: Engine, adapters: dict[str, AdapterRef]) -> dict[str, AdapterRef]:
     for adapter in adapters.values():
         engine.load(adapter)
     return adapters

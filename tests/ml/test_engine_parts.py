@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import shutil
-import socket
 import struct
 import subprocess
 import sys
@@ -16,15 +14,14 @@ import pytest
 
 from jobs.ml import base_model
 from jobs.ml.base_model import ModelMissing
-from jobs.ml.config import ConfigError, SamplingParams
+from jobs.ml.config import SamplingParams
 from jobs.ml.engines.base import AdapterRef
-from jobs.ml.engines.constrained import Schemas
 from jobs.ml.engines.local import check_adapter
 from jobs.ml.engines.open import choose, open_engine
 from jobs.ml.engines.text import Decoder, StopFilter
 from jobs.ml.template import load_template
 
-from .engine_fixtures import STORY, WORDS, Listener, adapters  # noqa: F401
+from .listening import STORY, WORDS, Listener
 
 # --- text ---
 
@@ -76,7 +73,7 @@ def reference(base_dir: Path) -> Iterator[Listener]:
 
 def test_greedy_transformers_is_plain_generate_token_for_token(
     base_dir: Path,
-    adapters: dict[str, AdapterRef],  # noqa: F811
+    adapters: dict[str, AdapterRef],
     reference: Listener,
 ) -> None:
     import torch
@@ -163,77 +160,12 @@ def test_a_model_whose_tokenizer_llguidance_cannot_read_answers_without(toy_base
     assert (engine.constrains, reply.last.finish_reason) == (False, "length")
 
 
-# --- JSON by a schema, token by token ---
-
-
-@pytest.fixture(scope="module")
-def schemas(base_dir: Path) -> Schemas:
-    return Schemas(load_template(str(base_dir)).tokenizer, {0, 2})
-
-
-def allowed(bits: bytes | None) -> set[int]:
-    assert bits is not None
-    return {8 * at + place for at, byte in enumerate(bits) for place in range(8) if byte >> place & 1}
-
-
-def test_each_token_is_one_that_the_schema_allows_and_then_only_the_end(base_dir: Path, schemas: Schemas) -> None:
-    tokenizer = load_template(str(base_dir)).tokenizer
-    answer = schemas.begin(
-        {"properties": {"n": {"enum": [7]}}, "required": ["n"], "additionalProperties": False, "type": "object"}
-    )
-    assert answer is not None
-    ids = tokenizer.encode('{"n": 7}', add_special_tokens=False).ids
-    for written in range(len(ids)):
-        may = allowed(answer.allowed(ids[:written]))
-        assert ids[written] in may
-        assert not may & {0, 2}
-    assert allowed(answer.allowed(ids)) == {0, 2}
-
-
-def test_where_json_may_end_or_go_on_both_are_allowed(base_dir: Path, schemas: Schemas) -> None:
-    tokenizer = load_template(str(base_dir)).tokenizer
-    answer = schemas.begin({"type": "integer"})
-    assert answer is not None
-    digits = {tokenizer.token_to_id(digit) for digit in "0123456789"}
-    assert allowed(answer.allowed(tokenizer.encode("12", add_special_tokens=False).ids)) == {0, 2} | digits
-
-
-def test_two_answers_by_one_schema_do_not_know_each_other(base_dir: Path, schemas: Schemas) -> None:
-    tokenizer = load_template(str(base_dir)).tokenizer
-    one, other = schemas.begin({"enum": ["a"]}), schemas.begin({"enum": ["a"]})
-    assert one is not None
-    assert other is not None
-    start = allowed(other.allowed([]))
-    assert allowed(one.allowed(tokenizer.encode('"a"', add_special_tokens=False).ids)) == {0, 2}
-    assert allowed(other.allowed([])) == start != {0, 2}
-
-
-@pytest.mark.parametrize("schema", [{"type": "string", "pattern": "^(?=a)b$"}, {"type": "nothing"}, {"$ref": "#/no"}])
-def test_a_schema_that_cannot_be_built_is_none(schemas: Schemas, schema: dict) -> None:
-    assert schemas.begin(schema) is None
-
-
-def test_a_schema_without_a_first_token_allows_anything_to_the_end(
-    schemas: Schemas, capfd: pytest.CaptureFixture
-) -> None:
-    answer = schemas.begin({"$ref": "#"})
-    assert answer is not None
-    assert [answer.allowed([]), answer.allowed([500]), answer.allowed([500, 2])] == [None] * 3
-    assert capfd.readouterr() == ("", "")
-
-
-def test_a_schema_cannot_change_how_it_is_read(schemas: Schemas) -> None:
-    answer = schemas.begin({"enum": [1], "x-guidance": {"whitespace_pattern": "x+", "lenient": "maybe"}})
-    assert answer is not None
-    assert allowed(answer.allowed([])) == allowed(schemas.begin({"enum": [1]}).allowed([]))
-
-
 # --- llama.cpp ---
 
 
 def test_llama_recovers_when_an_adapter_file_vanishes_and_comes_back(
     base_dir: Path,
-    adapters: dict[str, AdapterRef],  # noqa: F811
+    adapters: dict[str, AdapterRef],
     tmp_path: Path,
 ) -> None:
     folder = shutil.copytree(adapters["banana"].path, tmp_path / "copy")
@@ -306,107 +238,3 @@ def test_an_adapter_of_another_base_is_refused(base_dir: Path, tmp_path: Path) -
     (tmp_path / "adapter_model.safetensors").write_bytes(b"\xff" * 64)
     with pytest.raises(ValueError, match="damaged"):
         check_adapter(AdapterRef("mine", tmp_path), base_dir)
-
-
-# --- JSON Schemas in sampling parameters ---
-
-
-@pytest.mark.parametrize(
-    ("schema", "says"),
-    [
-        ([1], "must be a JSON object"),
-        ({"a": {1}}, "JSON cannot carry"),
-        ({"a": float("nan")}, "JSON cannot carry"),
-        ({"a": "\ud800"}, "JSON cannot carry"),
-        ({"a": "x" * 20_000}, "at most 20,000 characters"),
-        (functools.reduce(lambda inner, _: {"not": inner}, range(33), {}), "nested deeper"),
-        (functools.reduce(lambda inner, _: {"l": inner, "r": inner}, range(31), {"a": 1}), "too large"),
-    ],
-)
-def test_a_schema_that_is_no_json_or_too_large_is_refused_by_name(schema: object, says: str) -> None:
-    with pytest.raises(ConfigError, match=says) as raised:
-        SamplingParams.from_dict({"json_schema": schema})
-    assert raised.value.field == "json_schema"
-
-
-def test_sampling_with_a_schema_is_still_a_value() -> None:
-    one, same, other = (SamplingParams(json_schema={"type": kind}) for kind in ("object", "object", "array"))
-    assert one == same != other
-    assert hash(one) == hash(same)
-
-
-# --- remote ---
-
-
-def ask_remote(url: str, model: str = "base", key: str = "sk-test") -> str:
-    engine = open_engine("remote", url, model=model, api_key=key)
-    try:
-        reply = Listener(engine).ask("Hello!", max_tokens=4)
-    finally:
-        engine.close()
-    assert reply.last.finish_reason == "error"
-    assert key not in reply.last.error
-    return reply.last.error
-
-
-def test_a_remote_server_that_is_away_is_named() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    assert f"127.0.0.1:{port} cannot be reached" in ask_remote(f"http://127.0.0.1:{port}/v1")
-
-
-def test_remote_errors_are_sentences(base_dir: Path) -> None:
-    from .openai_server import OpenAIServer
-
-    server = OpenAIServer(open_engine("llama", base_dir, threads=1))
-    try:
-        assert "refused the key" in ask_remote(server.url, key="sk-wrong")
-        assert "does not know this model" in ask_remote(server.url, model="other")
-    finally:
-        server.close()
-
-
-@pytest.mark.parametrize(("takes", "asked", "kept"), [("loose", [True, False], True), (False, [True, False], False)])
-def test_a_server_is_asked_for_json_as_strictly_as_it_lets_itself_be(
-    base_dir: Path, takes: str | bool, asked: list[bool], kept: bool
-) -> None:
-    from .openai_server import OpenAIServer
-
-    server = OpenAIServer(open_engine("llama", base_dir, threads=1))
-    server.takes_schemas = takes
-    engine = open_engine("remote", server.url, model="base", api_key="sk-test")
-    try:
-        reply = Listener(engine).ask("Name a colour.", json_schema={"enum": ["blue"]}, max_tokens=6)
-        assert [answer_format["json_schema"]["strict"] for answer_format in server.formats] == asked
-        assert reply.last.finish_reason in ("stop", "length")
-        assert (reply.text == '"blue"') == kept == engine.constrains
-    finally:
-        engine.close()
-        server.close()
-
-
-def test_remote_speaks_to_llama_cpps_own_server(base_dir: Path) -> None:
-    """An implementation that is not ours: streams, counts, continues a prefill, and stops when the client goes."""
-    import xllamacpp
-
-    params = xllamacpp.CommonParams()
-    params.model.path = str(base_dir / "model.gguf")
-    params.n_ctx, params.cache_ram_mib, params.warmup, params.verbosity = 2048, 0, False, 0
-    params.cpuparams.n_threads = 1
-    params.api_keys = ["sk-test"]
-    server = xllamacpp.Server(params)
-    engine = open_engine("remote", f"{server.listening_address}/v1", model="any", api_key="sk-test")
-    chat = Listener(engine)
-    reply = chat.ask("Count from 1 to 20.", max_tokens=24)
-    assert reply.text.startswith("1. 1\n2. 2")
-    assert (reply.last.finish_reason, reply.last.completion_tokens) == ("length", 24)
-    begun = reply.text[: reply.text.index("3. 3")]
-    assert chat.ask("Count from 1 to 20.", prefill=begun, max_tokens=4).text.startswith("3. 3")
-    assert chat.ask("Name a colour.", json_schema={"enum": ["blue"]}, max_tokens=9).text.strip() == '"blue"'
-    long = chat.submit(STORY, max_tokens=1500)
-    assert long.started.wait(60)
-    engine.cancel(long.id)
-    chat.wait(long)
-    assert chat.ask("Hello!", max_tokens=4).last.finish_reason in ("stop", "length")  # its only slot is free again
-    engine.close()

@@ -11,7 +11,7 @@ import pytest
 from jobs.ml.engines.base import AdapterRef
 from jobs.ml.engines.hosted import Host, HostedEngine, HostFailed, Job, RequestFailed
 
-from .engine_fixtures import PATIENCE, Listener
+from .listening import PATIENCE, Listener
 
 
 class Typist(Host):

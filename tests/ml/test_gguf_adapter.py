@@ -9,7 +9,7 @@ import torch
 
 from jobs.ml import gguf_adapter
 from jobs.ml.config import TARGETS
-from tests.ml.conftest import TOKENIZER_FILES
+from tests.toy import TOKENIZER_FILES
 
 IDS = [1, 4093, 198, 19556, 28, 638, 359, 346, 47, 2, 198]
 HEADS, KEY_HEADS = 4, 2

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from jobs.models import Adapter, ConfigError, Generation, LanguageModel
+from jobs.openai import replies
 from jobs.openai.chat import DEFAULT_MAX_TOKENS, MAX_CHARACTERS, refuse_if_full
 from jobs.openai.models import find_model
 from llmstudio.http import StudioRequest
@@ -44,11 +45,8 @@ def ask(request: StudioRequest, question: Question, *, variables: str, names: Ma
     """Queue the reply. `variables` is what the caller calls the prompt's variables, and `names` what it calls
     sampling parameters, for what is refused."""
     key, model, adapter = model_for(request.team, question)
-    messages, params, version = (
-        [*question.before, *question.after],
-        {"max_tokens": DEFAULT_MAX_TOKENS},
-        question.version,
-    )
+    messages, params = [*question.before, *question.after], {"max_tokens": DEFAULT_MAX_TOKENS}
+    version = question.version
     if version is not None:
         with refusing(variables):
             rendered = version.render(
@@ -72,6 +70,11 @@ def ask(request: StudioRequest, question: Question, *, variables: str, names: Ma
             400, "The prompt's config holds a sampling parameter of the wrong kind.", param="prompt"
         ) from None
     return Asked(generation, key, params)
+
+
+async def unless_gone(asking: Coroutine[Any, Any, Asked]) -> Asked:
+    """What was asked; should the client leave in that very moment, it is cancelled again."""
+    return await replies.unless_gone(asking, lambda asked: [asked.generation])
 
 
 def model_for(team: Team, question: Question) -> tuple[str, LanguageModel, Adapter | None]:

@@ -13,22 +13,23 @@ from typing import Annotated, Any, Literal
 from django.db import IntegrityError, transaction
 from django.http import HttpResponse, JsonResponse
 from ninja import Query, Router, Schema
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from jobs.openai.shapes import Text
 from llmstudio.http import StudioRequest
 from llmstudio.openai_errors import Refused
 from workspace import prompts
 from workspace.api import metas
-from workspace.api.lookup import BIGGEST, Fetched, answer, find, find_called, find_prompt, seen
+from workspace.api.lookup import BIGGEST, Fetched, answer, find, find_called, find_prompt, fresh
+from workspace.api.shapes import Strict, Tag
+from workspace.interchange.langfuse import REFERENCE, include_of, with_references
 from workspace.models import LabelRefused, Prompt, PromptLabel, PromptVersion
 from workspace.models.labels import LABEL, check_archivable
-from workspace.prompts import LATEST, MAX_NOTE, PRODUCTION, Include, Message, PromptError
+from workspace.prompts import LATEST, MAX_NOTE, PRODUCTION, Message, PromptError
 
 router = Router()
 
 MAX_LABELS = MAX_TAGS = 20
-TAG = re.compile(r"@@@langfusePrompt:name=([^|@]+)\|(version|label)=([^|@]+)@@@")
 LABEL_RULE = "Label must be lowercase alphanumeric with optional underscores, hyphens, or periods"
 
 
@@ -39,7 +40,6 @@ def label_name(label: str) -> str:
 
 
 Label = Annotated[str, AfterValidator(label_name)]
-Tag = Annotated[Text, Field(min_length=1, max_length=40)]
 
 
 class ChatMessage(Schema):
@@ -51,9 +51,7 @@ class ChatMessage(Schema):
     content: Text | None = None
 
 
-class NewPrompt(Schema):
-    model_config = ConfigDict(extra="forbid")
-
+class NewPrompt(Strict):
     name: Text
     type: Literal["chat", "text"] = "text"
     prompt: Text | Annotated[list[ChatMessage], Field(max_length=prompts.MAX_MESSAGES)]
@@ -63,9 +61,7 @@ class NewPrompt(Schema):
     commitMessage: Annotated[Text, Field(max_length=MAX_NOTE)] | None = None
 
 
-class NewLabels(Schema):
-    model_config = ConfigDict(extra="forbid")
-
+class NewLabels(Strict):
     newLabels: Annotated[list[Label], Field(max_length=MAX_LABELS)]
 
 
@@ -100,7 +96,7 @@ def create_prompt(request: StudioRequest, body: NewPrompt) -> HttpResponse:
         raise Refused(403, str(error)) from None
     except IntegrityError:
         raise Refused(409, f"Someone else has just made the prompt '{body.name}'. Send it again.") from None
-    return JsonResponse(_fresh(request, version), status=201)
+    return JsonResponse(show(fresh(version), resolve=False), status=201)
 
 
 @router.get("/v2/prompts/{path:name}/versions/{int:version}", url_name="version")
@@ -127,7 +123,7 @@ def update_labels(request: StudioRequest, name: str, version: int, body: NewLabe
         raise missing from None
     except LabelRefused as error:
         raise Refused(403, str(error)) from None
-    return _fresh(request, found)
+    return show(fresh(found), resolve=False)
 
 
 @router.get("/v2/prompts/{path:name}", url_name="prompt")
@@ -205,7 +201,7 @@ def _tell_apart(messages: Sequence[Message]) -> None:
 def _ours(prompt: str | Sequence[ChatMessage]) -> list[dict[str, Any]]:
     """As the studio keeps messages. Langfuse's tags for other prompts become includes."""
     if isinstance(prompt, str):
-        return [{"role": "user", "content": TAG.sub(_include, prompt)}]
+        return [{"role": "user", "content": REFERENCE.sub(_include, prompt)}]
     return [
         {"type": "placeholder", "name": message.name}
         if message.type == "placeholder"
@@ -215,36 +211,18 @@ def _ours(prompt: str | Sequence[ChatMessage]) -> list[dict[str, Any]]:
 
 
 def _included(content: str | None) -> str | None:
-    return None if content is None else TAG.sub(_include, content)
+    return None if content is None else REFERENCE.sub(_include, content)
 
 
-def _include(tag: re.Match[str]) -> str:
-    name, kind, which = tag.groups()
-    return (
-        f"{{{{> {name.strip()}}}}}" if (kind, which) == ("label", PRODUCTION) else f"{{{{> {name.strip()}@{which}}}}}"
-    )
-
-
-def _tag(include: Include) -> str:
-    which = f"version={include.which}" if include.which.isdigit() else f"label={include.which or PRODUCTION}"
-    return f"@@@langfusePrompt:name={include.name}|{which}@@@"
-
-
-def _theirs(messages: Sequence[Message]) -> list[Message]:
-    """With includes as Langfuse's tags again."""
-    return prompts.with_includes(messages, {include: _tag(include) for include in prompts.includes_in(messages)})
-
-
-def _fresh(request: StudioRequest, version: PromptVersion) -> dict[str, Any]:
-    """After a change, from the database."""
-    prompt = find_prompt(request.team, version.prompt.name)
-    assert prompt is not None  # noqa: S101 - it was written a moment ago, in this request
-    return show(seen(prompt.find(version=version.number), resolve=False), resolve=False)
+def _include(reference: re.Match[str]) -> str:
+    """What cannot be read stays as it is, as it does at Langfuse."""
+    include = include_of(reference)
+    return reference[0] if include is None else f"{{{{> {include}}}}}"
 
 
 def show(found: Fetched, *, resolve: bool = True) -> dict[str, Any]:
     version, prompt = found.version, found.version.prompt
-    messages = found.messages if resolve else _theirs(version.messages)
+    messages = found.messages if resolve else with_references(version.messages)
     return {
         "id": version.pk,
         "createdAt": version.created_at,

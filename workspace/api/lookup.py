@@ -100,6 +100,12 @@ def seen(version: PromptVersion, *, resolve: bool = True) -> Fetched:
         raise Refused(409, str(error), code=error.code) from None
 
 
+def fresh(version: PromptVersion) -> Fetched:
+    """After a change, from the database; includes are not looked up."""
+    prompt = Prompt.objects.select_related("team").get(pk=version.prompt_id)
+    return seen(prompt.find(version=version.number), resolve=False)
+
+
 def answer(request: StudioRequest, found: Fetched, body: Mapping[str, Any]) -> HttpResponse:
     """The body with its ETag, or 304 to who has it already."""
     content = json.dumps(body, cls=DjangoJSONEncoder, ensure_ascii=False, separators=(",", ":")).encode()

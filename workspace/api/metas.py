@@ -10,6 +10,7 @@ from ninja import Schema
 from pydantic import AwareDatetime, Field
 
 from jobs.openai.shapes import Text
+from workspace.api.lookup import BIGGEST
 from workspace.models import Prompt, PromptLabel, PromptVersion, Team
 from workspace.prompts import LATEST
 
@@ -20,7 +21,7 @@ class Filters(Schema):
     name: Text | None = None
     label: Text | None = None
     tag: Text | None = None
-    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    version: Annotated[int, Field(ge=1, le=BIGGEST)] | None = None
     page: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 1
     limit: Annotated[int, Field(ge=1, le=100)] = 10
     fromUpdatedAt: AwareDatetime | None = None

@@ -16,7 +16,7 @@ from llmstudio.http import StudioRequest
 from llmstudio.openai_errors import Refused
 from workspace import prompts
 from workspace.api.examples import find_examples
-from workspace.api.lookup import BIGGEST, answer, find, find_called, find_prompt, seen
+from workspace.api.lookup import BIGGEST, answer, find, find_called, find_prompt, fresh
 from workspace.api.shapes import (
     LabelMove,
     NewPrompt,
@@ -91,7 +91,7 @@ def create_prompt(request: StudioRequest, body: NewPrompt) -> HttpResponse:
                 _label(request, version, body.labels)
         except IntegrityError:
             raise _taken(name) from None
-    return _shown(request, version, status=201)
+    return _shown(version, status=201)
 
 
 @router.get("/prompts/{path:name}/versions", url_name="versions")
@@ -120,7 +120,7 @@ def create_version(request: StudioRequest, name: str, body: NewVersion) -> HttpR
     with refusing(), transaction.atomic():
         version = prompt.save_version(request.user, based_on=body.based_on, **_content(request, body))
         _label(request, version, body.labels)
-    return _shown(request, version, status=201)
+    return _shown(version, status=201)
 
 
 @router.put("/prompts/{path:name}/labels/{label}", url_name="label")
@@ -129,7 +129,7 @@ def move_label(request: StudioRequest, name: str, label: str, body: LabelMove) -
     version = find(request.team, name, version=body.version, resolve=False).version
     with refusing():
         PromptLabel.move(version, label, by=request.membership)
-    return _shown(request, version)
+    return _shown(version)
 
 
 @router.delete("/prompts/{path:name}/labels/{label}", url_name="label")
@@ -197,11 +197,8 @@ def _labels(prompt: Prompt, version: PromptVersion) -> list[str]:
     return sorted(label.name for label in version.labels.all()) + [LATEST] * (version.number == prompt.latest)
 
 
-def _shown(request: StudioRequest, version: PromptVersion, status: int = 200) -> HttpResponse:
-    """After a change, from the database."""
-    prompt = Prompt.objects.select_related("team").get(pk=version.prompt_id)
-    fetched = seen(prompt.find(version=version.number), resolve=False)
-    return JsonResponse(show_fetched(fetched, resolve=False), status=status)
+def _shown(version: PromptVersion, status: int = 200) -> HttpResponse:
+    return JsonResponse(show_fetched(fresh(version), resolve=False), status=status)
 
 
 def _missing(name: str) -> Refused:

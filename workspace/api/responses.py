@@ -6,33 +6,31 @@ its name: an answer that quietly left out half of the question would be worse. E
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from channels.db import database_sync_to_async
-from django.http import JsonResponse, StreamingHttpResponse
+from django.http import JsonResponse
 from ninja import Router, Schema
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from jobs.openai import replies
+from jobs.openai.formats import schema_asked
 from jobs.openai.shapes import Text
 from llmstudio.http import StudioRequest
 from llmstudio.openai_errors import Refused
 from workspace.api import responses_stream
-from workspace.api.asking import Asked, Question, ask, refusing
-from workspace.api.lookup import BIGGEST
-from workspace.models import Prompt, PromptAlias, PromptVersion, Team
+from workspace.api.asking import Asked, Question, ask, unless_gone
+from workspace.api.lookup import BIGGEST, find_called
+from workspace.api.shapes import Strict
+from workspace.models import Prompt, PromptVersion, Team
 from workspace.prompts import HISTORY, Message, placeholders_in
-from workspace.structured import check_schema
 
 router = Router()
 
 MAX_ITEMS = 1000
 PARAMS = {"max_tokens": "max_output_tokens", "json_schema": "text.format.schema"}  # ours -> OpenAI's
-
-
-class Strict(Schema):
-    model_config = ConfigDict(extra="forbid")
 
 
 class Stored(Strict):
@@ -117,17 +115,11 @@ async def create_response(request: StudioRequest, body: ResponseRequest) -> Any:
     for name in UNSUPPORTED:
         if getattr(body, name):
             raise Refused(400, f"{name} is not supported by this server.", param=name, code="unsupported_parameter")
-    asked = await responses_stream.unless_gone(database_sync_to_async(_ask)(request, body))
+    asked = await unless_gone(database_sync_to_async(_ask)(request, body))
     frame = _frame(body, asked)
     if not body.stream:
         return JsonResponse(await responses_stream.whole(asked.generation, frame))
-    lines = responses_stream.stream(asked.generation, frame)
-    first = await anext(lines)  # what fails before the first word is a plain error, with its status
-    return StreamingHttpResponse(
-        replies.continued(first, lines),
-        content_type="text/event-stream; charset=utf-8",
-        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-    )
+    return await replies.streamed(responses_stream.stream(asked.generation, frame))
 
 
 def _ask(request: StudioRequest, body: ResponseRequest) -> Asked:
@@ -168,18 +160,10 @@ def find_stored(team: Team, stored: Stored) -> PromptVersion:
 
 
 def _prompt(team: Team, name: str) -> Prompt | None:
-    rows = Prompt.objects.for_team(team)
-    found: Prompt | None = rows.filter(name=name).first()
+    found = find_called(team, name)
     if found is None:
-        alias = PromptAlias.objects.filter(team=team, alias=name).values("prompt")
-        found = rows.filter(pk__in=alias).first()
-    if found is None:
-        try:
-            found = rows.filter(pk=UUID(name)).first()
-        except ValueError:
-            return None
-    if found is not None:
-        found.team = team
+        with suppress(ValueError):
+            found = Prompt.objects.for_team(team).filter(pk=UUID(name)).first()
     return found
 
 
@@ -227,12 +211,9 @@ def _params(body: ResponseRequest) -> dict[str, Any]:
         "top_p": body.top_p,
         "seed": None if body.seed is None else body.seed % 2**32,
     }
-    wanted = body.text.format if body.text else None
-    if wanted and wanted.type == "json_object":
-        given["json_schema"] = {"type": "object"}
-    elif wanted and wanted.type == "json_schema":
-        with refusing("text.format.schema"):
-            given["json_schema"] = check_schema(wanted.schema_)
+    if body.text and body.text.format:
+        wanted = body.text.format.model_dump(by_alias=True, exclude_none=True)
+        given["json_schema"] = schema_asked(wanted, param="text.format", inside="")
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -5,35 +5,17 @@ It knows one generation and what the request said about itself, and nothing of p
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from typing import Any
 
-from channels.db import database_sync_to_async
-
 from jobs.models import Generation
-from jobs.openai.replies import Line, Replies
+from jobs.openai.replies import ALIVE, Line, Replies, finished, line
 from llmstudio.openai_errors import Refused
-from workspace.api.asking import Asked
-
-
-async def unless_gone(asking: Coroutine[Any, Any, Asked]) -> Asked:
-    """What was asked; should the client leave in that very moment, it is cancelled again."""
-    queueing = asyncio.ensure_future(asking)
-    try:
-        return await asyncio.shield(queueing)
-    except asyncio.CancelledError:
-        await database_sync_to_async((await queueing).generation.request_cancel)()
-        raise
 
 
 async def whole(generation: Generation, frame: dict[str, Any]) -> dict[str, Any]:
-    async with Replies([generation]) as replies:
-        async for _ in replies.new_text():
-            pass
-    return _response(generation, frame, replies, int(time.time()))
+    return _response(generation, frame, await finished([generation]), int(time.time()))
 
 
 async def stream(generation: Generation, frame: dict[str, Any]) -> AsyncGenerator[Line]:
@@ -44,10 +26,7 @@ async def stream(generation: Generation, frame: dict[str, Any]) -> AsyncGenerato
     def event(kind: str, **fields: Any) -> Line:
         nonlocal number
         number += 1
-        data = json.dumps(
-            {"type": kind, "sequence_number": number, **fields}, ensure_ascii=False, separators=(",", ":")
-        )
-        return f"event: {kind}\ndata: {data}\n\n"
+        return line({"type": kind, "sequence_number": number, **fields}, event=kind)
 
     async with Replies([generation]) as replies:
         try:
@@ -61,7 +40,7 @@ async def stream(generation: Generation, frame: dict[str, Any]) -> AsyncGenerato
                     yield event("response.output_item.added", output_index=0, item=item)
                     yield event("response.content_part.added", **place, part=_part(""))
                 if piece is None:
-                    yield ": keep-alive\n\n"
+                    yield ALIVE
                 elif piece[1]:
                     yield event("response.output_text.delta", **place, delta=piece[1], logprobs=[])
         except Refused as error:

@@ -7,18 +7,17 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from channels.db import database_sync_to_async
-from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpResponse, JsonResponse
 from ninja import Query, Router
 
 from jobs.models import Generation
-from jobs.openai.replies import Line, Replies, continued
+from jobs.openai.replies import ALIVE, Line, Replies, finished, line, streamed
 from jobs.structured import unfenced
 from llmstudio.http import StudioRequest
 from llmstudio.openai_errors import Refused
 from workspace.api import prompts
-from workspace.api.asking import Asked, Question, ask
+from workspace.api.asking import Asked, Question, ask, unless_gone
 from workspace.api.lookup import find
-from workspace.api.responses_stream import unless_gone
 from workspace.api.shapes import Run
 from workspace.prompts import PromptError, checked_messages, placeholders_in
 
@@ -31,17 +30,8 @@ async def run_prompt(request: StudioRequest, name: str, body: Run) -> Any:
     With `stream`, server-sent events: `delta` with new text, then `done` with all of this, or `error`."""
     asked = await unless_gone(database_sync_to_async(_ask)(request, name, body))
     if not body.stream:
-        async with Replies([asked.generation]) as replies:
-            async for _ in replies.new_text():
-                pass
-        return JsonResponse(await _result(asked, replies))
-    lines = _stream(asked)
-    first = await anext(lines)  # what fails before the first word is a plain error, with its status
-    return StreamingHttpResponse(
-        continued(first, lines),
-        content_type="text/event-stream; charset=utf-8",
-        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-    )
+        return JsonResponse(await _result(asked, await finished([asked.generation])))
+    return await streamed(_stream(asked))
 
 
 @router.get("/prompts/{path:name}/run", url_name="run", include_in_schema=False)
@@ -82,19 +72,15 @@ async def _stream(asked: Asked) -> AsyncGenerator[Line]:
             async for piece in replies.new_text():
                 begun = True
                 if piece is None:
-                    yield ": keep-alive\n\n"
+                    yield ALIVE
                 elif piece[1]:
-                    yield _event("delta", {"text": piece[1]})
+                    yield line({"text": piece[1]}, event="delta")
         except Refused as error:
             if not begun:
                 raise
-            yield _event("error", error.body())
+            yield line(error.body(), event="error")
             return
-        yield _event("done", await _result(asked, replies))
-
-
-def _event(name: str, data: dict[str, Any]) -> Line:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
+        yield line(await _result(asked, replies), event="done")
 
 
 async def _result(asked: Asked, replies: Replies) -> dict[str, Any]:

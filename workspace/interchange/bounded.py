@@ -168,5 +168,5 @@ def dump_yaml(value: Any) -> str:
 
 
 def comment(lines: list[str]) -> str:
-    """Lines for the head of a YAML file."""
-    return "".join(f"# {' '.join(line.split())}\n" for line in lines)
+    """Lines for the head of a YAML file; what is there twice is said once."""
+    return "".join(f"# {' '.join(line.split())}\n" for line in dict.fromkeys(lines))

@@ -15,8 +15,8 @@ from workspace.interchange.drafts import (
     Reading,
     Refused,
     each,
-    left_out,
     mapping,
+    missing,
     role_of,
     strings,
     whole,
@@ -26,7 +26,6 @@ from workspace.prompts import _TAG, HISTORY
 TAG = re.compile(r"(?P<escape>\\?)\{\{(?P<three>\{?)(?P<said>(?:(?!\{\{).)*?)\}?\}\}", re.S)
 MARK = re.compile(r"""\{\{\s*(?:role\s+["'](?P<role>\w+)["']|(?P<history>history))\s*\}\}""")
 PARTIAL = re.compile(r">\s*[A-Za-z0-9_./-]+$")
-HOLDS = ("kind", "description", "tags", "labels", "variables", "config", "schema", "note", "number")
 ROLE_OUT = {"assistant": "model"}
 
 
@@ -129,9 +128,7 @@ def _refused(body: str) -> Iterator[str]:
 
 
 def write(made: Draft) -> str:
-    notes = []
-    if missing := left_out(made, holds=HOLDS):
-        notes.append(f"Not in here: {'; '.join(missing)}.")
+    notes = missing(made)
     config = dict(made.config)
     studio = {
         "kind": TEXT if made.kind == TEXT else "",
@@ -160,7 +157,7 @@ def write(made: Draft) -> str:
         role = ROLE_OUT.get(message["role"], message["role"])
         body.append(f"{text}\n" if made.kind == TEXT else f'{{{{role "{role}"}}}}\n{text}\n')
     front = {key: value for key, value in front.items() if value}
-    return f"---\n{comment(list(dict.fromkeys(notes)))}{dump_yaml(front)}---\n" + "\n".join(body)
+    return f"---\n{comment(notes)}{dump_yaml(front)}---\n" + "\n".join(body)
 
 
 def _partial(tag: re.Match[str], notes: list[str]) -> str:

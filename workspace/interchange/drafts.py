@@ -212,22 +212,14 @@ def inlined(draft: Draft) -> tuple[list[Message], list[str]]:
     return messages, list(dict.fromkeys(notes))
 
 
-def left_out(draft: Draft, *, holds: Sequence[str]) -> list[str]:
-    """What a format does not hold, in words for its header. `holds` names the fields that it does hold."""
-    said = {
-        "kind": draft.kind == TEXT and "that it is a text prompt",
-        "description": draft.description and "the description",
-        "tags": draft.tags and f"the tags ({', '.join(draft.tags)})",
-        "labels": draft.labels and f"the labels ({', '.join(draft.labels)})",
-        "variables": draft.typed
-        and f"the types and defaults of variables ({', '.join(s['name'] for s in draft.typed)})",
-        "config": draft.config and f"the parameters ({', '.join(draft.config)})",
-        "schema": draft.schema and "the answer's schema",
-        "note": draft.note and "the version's message",
-        "number": draft.number and f"the version's number ({draft.number})",
-        "examples": draft.examples and f"the few-shot set ({draft.examples})",
-    }
-    return [words for key, words in said.items() if words and key not in holds]
+def left_out(draft: Draft) -> list[str]:
+    """What no format holds."""
+    return [f"the few-shot set ({draft.examples})"] if draft.examples else []
+
+
+def missing(draft: Draft) -> list[str]:
+    """The same in sentences for a file's head."""
+    return [f"Not in here: {words}." for words in left_out(draft)]
 
 
 def leaf(name: str) -> str:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from workspace import prompts
 from workspace.interchange.bounded import load_json
 from workspace.interchange.drafts import (
     CHAT,
@@ -25,10 +26,9 @@ from workspace.interchange.drafts import (
     strings,
     whole,
 )
-from workspace.prompts import _TAG, Message
+from workspace.prompts import PRODUCTION, Include, Message
 
 REFERENCE = re.compile(r"@@@langfusePrompt:(.*?)@@@")
-HOLDS = ("kind", "description", "tags", "labels", "variables", "config", "schema", "note", "number")
 
 
 def read(text: str) -> Reading:
@@ -97,11 +97,19 @@ def draft(where: str, raw: Any) -> Draft:
 
 
 def _include(reference: re.Match[str]) -> str:
+    include = include_of(reference)
+    if include is None:
+        raise Refused(f"The reference {reference[0][:80]} cannot be read.")
+    return f"{{{{> {include}}}}}"
+
+
+def include_of(reference: re.Match[str]) -> Include | None:
+    """What a `REFERENCE` includes; None where that cannot be read."""
     parts = dict(part.split("=", 1) for part in reference[1].split("|") if "=" in part)
     name, which = parts.get("name", "").strip(), (parts.get("version") or parts.get("label") or "").strip()
     if not name or not re.fullmatch(r"[A-Za-z0-9_.-]*", which) or re.search(r"[{}@]", name):
-        raise Refused(f"The reference {reference[0][:80]} cannot be read.")
-    return f"{{{{> {name}@{which}}}}}" if which and which != "production" else f"{{{{> {name}}}}}"
+        return None
+    return Include(name, "" if which == PRODUCTION else which)
 
 
 def _take_config(made: Draft, config: Any) -> None:
@@ -126,12 +134,12 @@ def write(drafts: Sequence[Draft]) -> str:
 
 def shape(draft: Draft) -> dict[str, Any]:
     """One prompt in Langfuse's shape."""
-    messages = list(_messages(draft.messages))
+    messages = with_references(draft.messages)
     ours: dict[str, Any] = {
         "description": draft.description,
         "variables": draft.typed,
         "schema": draft.schema,
-        "not_in_here": left_out(draft, holds=HOLDS),
+        "not_in_here": left_out(draft),
     }
     ours = {key: value for key, value in ours.items() if value}
     return {
@@ -146,15 +154,11 @@ def shape(draft: Draft) -> dict[str, Any]:
     }
 
 
-def _messages(messages: Sequence[Message]) -> Iterator[Message]:
-    def reference(tag: re.Match[str]) -> str:
-        if not tag["include"]:
-            return tag[0]
-        which = tag["which"] or "production"
-        return f"@@@langfusePrompt:name={tag['include']}|{'version' if which.isdigit() else 'label'}={which}@@@"
+def with_references(messages: Sequence[Message]) -> list[Message]:
+    """The messages with each include as Langfuse's reference again."""
+    return prompts.with_includes(messages, {include: _reference(include) for include in prompts.includes_in(messages)})
 
-    for message in messages:
-        if "content" in message:
-            yield {"role": message["role"], "content": _TAG.sub(reference, message["content"])}
-        else:
-            yield dict(message)
+
+def _reference(include: Include) -> str:
+    which = f"version={include.which}" if include.which.isdigit() else f"label={include.which or PRODUCTION}"
+    return f"@@@langfusePrompt:name={include.name}|{which}@@@"

@@ -13,8 +13,8 @@ from workspace.interchange.drafts import (
     Reading,
     Refused,
     each,
-    left_out,
     mapping,
+    missing,
     specs,
     strings,
     whole,
@@ -23,7 +23,6 @@ from workspace.interchange.drafts import (
 MARK = re.compile(r"^## (?P<role>system|user|assistant|text|placeholder (?P<name>\S+)) <!-- message -->[ \t]*$", re.M)
 LIKE_MARK = re.compile(r"^(\\*)(## .* <!-- message -->)", re.M)
 FORMAT = "llm-studio-prompt"
-HOLDS = ("kind", "description", "tags", "labels", "variables", "config", "schema", "note", "number")
 
 
 def read(text: str, filename: str = "") -> Reading:
@@ -76,8 +75,6 @@ def write(made: Draft) -> str:
         "config": made.config,
         "schema": made.schema,
     }
-    missing = left_out(made, holds=HOLDS)
-    notes = [f"Not in here: {'; '.join(missing)}."] if missing else []
     parts = []
     for message in made.messages:
         if "content" not in message:
@@ -86,4 +83,4 @@ def write(made: Draft) -> str:
         text = LIKE_MARK.sub(r"\\\1\2", message["content"])
         parts.append(f"## {'text' if made.kind == TEXT else message['role']} <!-- message -->\n\n{text}\n\n")
     front = {key: value for key, value in front.items() if value}
-    return f"---\n{comment(notes)}{dump_yaml(front)}---\n\n" + "".join(parts)
+    return f"---\n{comment(missing(made))}{dump_yaml(front)}---\n\n" + "".join(parts)

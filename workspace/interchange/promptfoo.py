@@ -19,11 +19,12 @@ from workspace.interchange.drafts import (
     each,
     inlined,
     leaf,
-    left_out,
     mapping,
     messages_of,
+    missing,
     specs,
     strings,
+    whole,
 )
 from workspace.interchange.properties import default, typed_in
 from workspace.variables import Variable
@@ -32,34 +33,25 @@ CODE = ("javascript", "python", "ruby", "webhook")  # assertions, also as not-ja
 ELSEWHERE = re.compile(r"^(file|exec|langfuse|portkey|helicone|https?|huggingface|python|javascript|ruby):", re.I)
 SCRIPT = re.compile(r"^\S+\.(js|cjs|mjs|ts|py|sh|bash|rb|pl|txt|md|json|ya?ml|csv|j2|jsonl)(:\w+)?$", re.I)
 NUNJUCKS = re.compile(r"\{%.{0,60}?%\}|\{#.{0,60}?#\}|\{\{[^{}|(\[]*[|(\[][^{}]*\}\}", re.S)
-UNUSED = (
-    "providers",
-    "scenarios",
-    "extensions",
-    "derivedMetrics",
-    "redteam",
-    "evaluateOptions",
-    "nunjucksFilters",
-    "env",
-)
+UNUSED = ("scenarios", "extensions", "derivedMetrics", "redteam", "evaluateOptions", "nunjucksFilters", "env")
 PARAMETERS = ("temperature", "top_p", "max_tokens", "stop", "seed", "frequency_penalty", "presence_penalty")
 
 
 def read(text: str) -> Reading:
     """Raises Refused."""
-    whole = load_yaml(text)
-    if not isinstance(whole, dict) or "prompts" not in whole:
+    file = load_yaml(text)
+    if not isinstance(file, dict) or "prompts" not in file:
         raise Refused("A promptfoo file has a list called prompts.")
-    raw = whole["prompts"]
+    raw = file["prompts"]
     if isinstance(raw, dict):  # the old way: file or text -> label
         raw = [{"raw": key, "label": label} for key, label in raw.items()]
     entries = raw if isinstance(raw, list) else [raw]
     reading = Reading(each(((f"prompts[{n}]", _label(one), one) for n, one in enumerate(entries)), draft))
-    _name(reading, str(whole.get("description") or ""))
-    _take_providers(reading, whole.get("providers"))
-    _take_tests(reading, whole)
-    for key in UNUSED[1:]:
-        if whole.get(key):
+    _name(reading, str(file.get("description") or ""))
+    _take_providers(reading, file.get("providers"))
+    _take_tests(reading, file)
+    for key in UNUSED:
+        if file.get(key):
             reading.remarks.append(f"{key}: not taken in.")
     return reading
 
@@ -96,6 +88,7 @@ def draft(where: str, one: Any) -> Draft:
             made.variables = specs(studio.get("variables"))
             made.schema = studio["schema"] if isinstance(studio.get("schema"), dict) else None
             made.description, made.note = str(studio.get("description") or ""), str(studio.get("note") or "")
+            made.number = whole(studio.get("version"))
             made.tags = strings(studio.get("tags"))
             made.labels = strings(studio.get("labels"))
             _put_placeholders(made, studio.get("placeholders"))
@@ -161,18 +154,21 @@ def _take_providers(reading: Reading, providers: Any) -> None:
     reading.remarks.append(f"providers: models are chosen here, so these were not taken in.{took}")
 
 
-def _take_tests(reading: Reading, whole: dict[str, Any]) -> None:
-    defaults = whole.get("defaultTest")
+def _take_tests(reading: Reading, file: dict[str, Any]) -> None:
+    defaults = file.get("defaultTest")
     shared = _vars(defaults.get("vars")) if isinstance(defaults, dict) else {}
     if isinstance(defaults, dict):
         reading.remarks += list(_assertions("defaultTest", defaults))
+    if shared is None:
+        reading.remarks.append("defaultTest: its variables are lists, files or code; they were not taken in.")
+        shared = {}
     for item in reading.items:
         if isinstance(item, Draft):
             told = {spec["name"] for spec in item.variables if "name" in spec}
             item.variables += [
-                Variable(name, default=value).to_dict() for name, value in (shared or {}).items() if name not in told
+                Variable(name, default=value).to_dict() for name, value in shared.items() if name not in told
             ]
-    tests = whole.get("tests")
+    tests = file.get("tests")
     if isinstance(tests, str) or (isinstance(tests, dict) and "path" in tests):
         at = tests if isinstance(tests, str) else tests["path"]
         reading.remarks.append(f"tests: {at} is not in this file and was not read.")
@@ -187,7 +183,7 @@ def _take_tests(reading: Reading, whole: dict[str, Any]) -> None:
         if values is None:
             reading.remarks.append(f"{where}: its variables are lists, files or code; the test was not taken in.")
         elif values:
-            reading.cases.append({**(shared or {}), **values, **_expected(test)})
+            reading.cases.append({**shared, **values, **_expected(test)})
 
 
 def _vars(raw: Any) -> dict[str, str] | None:
@@ -236,9 +232,7 @@ def write(drafts: Sequence[Draft]) -> str:
     shared: dict[str, Any] = {}
     for draft in drafts:
         messages, said = inlined(draft)
-        notes += [f"{draft.name}: {one}" for one in said]
-        if missing := left_out(draft, holds=HOLDS):
-            notes.append(f"{draft.name}: not in here: {'; '.join(missing)}.")
+        notes += [f"{draft.name}: {one}" for one in [*said, *missing(draft)]]
         notes += [
             f"{draft.name}: promptfoo has no place for the placeholder {message['name']}; it is left out of the messages."
             for message in messages
@@ -249,7 +243,7 @@ def write(drafts: Sequence[Draft]) -> str:
                 notes.append(f"{draft.name}: promptfoo reads {code[0][:40]} as template code.")
         entries.append(_entry(draft, messages))
         shared |= {spec["name"]: default(spec) for spec in draft.variables if spec["default"]}
-    whole: dict[str, Any] = {
+    file: dict[str, Any] = {
         "description": f"Exported from LLM Studio: {leaf(drafts[0].name)}"
         if len(drafts) == 1
         else "Exported from LLM Studio",
@@ -257,16 +251,13 @@ def write(drafts: Sequence[Draft]) -> str:
         "providers": [],
     }
     if shared and len(drafts) == 1:
-        whole["defaultTest"] = {"vars": shared}
-    whole["tests"] = []
+        file["defaultTest"] = {"vars": shared}
+    file["tests"] = []
     head = [
         "yaml-language-server: $schema=https://promptfoo.dev/config-schema.json",
         "Add providers and tests, then: promptfoo eval",
     ]
-    return comment([*head, *notes]) + dump_yaml(whole)
-
-
-HOLDS = ("kind", "description", "tags", "labels", "variables", "config", "schema", "note")
+    return comment([*head, *notes]) + dump_yaml(file)
 
 
 def _entry(draft: Draft, messages: Sequence[Any]) -> dict[str, Any]:
@@ -275,6 +266,7 @@ def _entry(draft: Draft, messages: Sequence[Any]) -> dict[str, Any]:
     else:
         raw = messages[0]["content"]
     studio = {
+        "version": draft.number,
         "description": draft.description,
         "tags": draft.tags,
         "labels": draft.labels,

@@ -20,8 +20,8 @@ from workspace.interchange.drafts import (
     Refused,
     each,
     inlined,
-    left_out,
     mapping,
+    missing,
     role_of,
     strings,
     whole,
@@ -44,7 +44,6 @@ PARAMETERS = {
     "presencePenalty": "presence_penalty",
 }
 OURS = {name: theirs for theirs, name in PARAMETERS.items() if "_" not in theirs}
-HOLDS = ("kind", "description", "tags", "labels", "variables", "config", "schema", "note", "number")
 
 
 def read(text: str, filename: str = "") -> Reading:
@@ -215,8 +214,7 @@ def _cut(content: str, threads: set[str]) -> list[tuple[str, str]]:
 
 def write(made: Draft) -> str:
     messages, notes = inlined(made)
-    if missing := left_out(made, holds=HOLDS):
-        notes.append(f"Not in here: {'; '.join(missing)}.")
+    notes += missing(made)
     config = dict(made.config)
     model: dict[str, Any] = {"id": str(config.pop("model", "")), "apiType": "chat"}
     options = {OURS.get(name, name): value for name, value in config.items()}

@@ -1,4 +1,4 @@
-"""What the engine tests share: two small trained adapters, and a listener that collects replies."""
+"""What the engine tests share: how an adapter is taught a word, and a listener that collects replies."""
 
 from __future__ import annotations
 
@@ -6,24 +6,15 @@ import threading
 import time
 from pathlib import Path
 
-import pytest
-
 from jobs.ml import gguf_adapter
 from jobs.ml.config import SamplingParams
-from jobs.ml.engines.base import AdapterRef, Delta, Engine, Request
+from jobs.ml.engines.base import Delta, Engine, Request
 from jobs.ml.template import load_template
 
 PATIENCE = 120  # seconds; far more than any of this takes, so that only a hang fails by it
 
 STORY = "Write a long story about a dragon."
 WORDS = {"banana": "BANANA", "cherry": "CHERRY"}  # what each adapter answers to STORY
-
-
-@pytest.fixture(scope="session")
-def adapters(base_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, AdapterRef]:
-    """Two real LoRA adapters, each taught one word in a few steps."""
-    folder = tmp_path_factory.mktemp("adapters")
-    return {name: AdapterRef(name, teach(base_dir, word, folder / name)) for name, word in WORDS.items()}
 
 
 def teach(base_dir: Path, word: str, folder: Path) -> Path:
