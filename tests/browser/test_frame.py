@@ -58,8 +58,7 @@ def test_a_line_that_comes_up_late_makes_up_for_what_was_missed(alice: Page) -> 
     lines: list[WebSocketRoute] = []
     alice.route_web_socket(re.compile("/ws/"), lambda line: lines.append(line))
     sets = team_url(alice) + "examples/"
-    with alice.expect_websocket():
-        alice.goto(sets)
+    alice.goto(sets)
     with tab(alice.context) as second:
         second.goto(sets)
         second.get_by_role("button", name="New set").first.click()
