@@ -83,11 +83,12 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-for (const dialog of document.querySelectorAll("dialog")) {
-  dialog.addEventListener("click", (event) => {
-    if (event.target === dialog) dialog.close();
-  });
-}
+// A press beside a dialog closes it; a selection of its words that ends out there does not.
+let pressed;
+document.addEventListener("pointerdown", ({ target }) => (pressed = target));
+document.addEventListener("click", ({ target }) => {
+  if (target === pressed && target.matches("dialog:modal")) target.close();
+});
 
 // A narrow screen may not have room for all tabs: the one in use is the one to see.
 for (const tab of document.querySelectorAll(".tabs [aria-current]")) tab.parentElement.scrollLeft = tab.offsetLeft - 80;

@@ -2,6 +2,7 @@
 // elements that are still right (a streaming answer among them), and carries out what the buttons on a message say.
 // It dispatches "thread:state" whenever an answer may have started or ended.
 import { copyText } from "./copy.js";
+import { fetchHtml } from "./html.js";
 import { socket } from "./socket.js";
 import { Stick } from "./stick.js";
 import { toast } from "./toast.js";
@@ -17,6 +18,7 @@ class ChatThread extends HTMLElement {
     this.list = this.querySelector(".turns");
     this.pending = this.querySelector(".pending");
     this.outbox = new Map(); // client_id -> {frame, item}
+    this.halted = []; // stops that wait for the line
     const down = this.querySelector(".to-end");
     this.stick = new Stick(this.querySelector(".thread-scroll"), this.querySelector(".thread-body"), (atEnd) => (down.hidden = atEnd));
     this.at = this.dataset.at; // a link to one message shows its branch
@@ -54,6 +56,7 @@ class ChatThread extends HTMLElement {
 
   returned(again) {
     for (const { frame } of this.outbox.values()) socket.send(frame);
+    for (const frame of this.halted.splice(0)) socket.send(frame);
     if (again) this.refresh();
   }
 
@@ -103,8 +106,12 @@ class ChatThread extends HTMLElement {
     return item;
   }
 
+  // Now, or as soon as the line is there: an answer that nobody waits for costs the others their turn.
   stop() {
-    for (const message of this.live) socket.send({ type: "stop", generation: message.dataset.generation });
+    for (const message of this.live) {
+      const frame = { type: "stop", generation: message.dataset.generation };
+      if (!socket.send(frame)) this.halted.push(frame);
+    }
   }
 
   // --- showing ---
@@ -132,11 +139,8 @@ class ChatThread extends HTMLElement {
   }
 
   async fetch() {
-    const url = `${this.dataset.url}?at=${this.at ?? ""}`;
-    const response = await fetch(url, { headers: { Accept: "text/html" } }).catch(() => null);
-    if (!response?.ok || response.redirected) return; // the line is down, or access is gone: the socket says which
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    const fresh = page.querySelector(".turns");
+    const page = await fetchHtml(`${this.dataset.url}?at=${this.at ?? ""}`, { Accept: "text/html" });
+    const fresh = page?.querySelector(".turns");
     if (fresh) this.merge(fresh);
   }
 
@@ -145,7 +149,7 @@ class ChatThread extends HTMLElement {
     const next = [...fresh.children].map((item) => {
       const had = old.get(item.id);
       const keep = had && (had.dataset.stamp === item.dataset.stamp || had.querySelector(".edit"));
-      if (!keep) return document.adoptNode(item);
+      if (!keep) return item;
       this.rated(had.querySelector("answer-feedback"), item.querySelector("answer-feedback"));
       return had;
     });
@@ -163,8 +167,9 @@ class ChatThread extends HTMLElement {
   }
 
   dress() {
-    for (const time of this.list.querySelectorAll("time:not([title])")) {
+    for (const time of this.list.querySelectorAll("time:not([data-clock])")) {
       const when = new Date(time.dateTime);
+      time.dataset.clock = "";
       time.textContent = when.toLocaleTimeString(undefined, { timeStyle: "short" });
       time.title = when.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
     }

@@ -1,6 +1,6 @@
 // The chat pages: their elements, the two side panes as drawers, the list by keyboard, renaming, taking a chat out as a file,
 // turning it into a prompt or examples.
-import { fragment } from "./composer-picker.js";
+import { fetchHtml } from "./html.js";
 import { toast } from "./toast.js";
 import "./chat-thread.js";
 import "./composer.js";
@@ -65,9 +65,9 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-turn-into]");
   if (!button) return;
   const leaf = document.querySelector(`chat-thread[data-chat="${button.dataset.of}"]`).leaf ?? "";
-  const content = await fragment(`${button.dataset.turnInto}?at=${leaf}`);
+  const content = await fetchHtml(`${button.dataset.turnInto}?at=${leaf}`);
   if (!content) return toast("That did not open: the studio did not answer. Try again in a moment.");
-  into.replaceChildren(...content);
+  into.replaceChildren(content);
   into.showModal();
   into.querySelector("input[name=name]")?.select();
 });

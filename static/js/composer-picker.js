@@ -51,7 +51,7 @@ export class Picker {
   }
 
   show(content) {
-    this.panel.replaceChildren(...content);
+    this.panel.replaceChildren(content);
     this.panel.hidden = false;
     this.options.forEach((option, index) => (option.id = `${this.panel.id}-${index}`));
     this.said.textContent = this.options.length ? `${this.options.length} to choose from` : this.panel.textContent.trim();
@@ -105,10 +105,4 @@ export class Picker {
     this.box.focus();
     this.composer.typed();
   }
-}
-
-export async function fragment(url) {
-  const answer = await fetch(url, { headers: { Accept: "text/html" } }).catch(() => null);
-  if (!answer?.ok || answer.redirected) return null;
-  return [...new DOMParser().parseFromString(await answer.text(), "text/html").body.childNodes].map((node) => document.adoptNode(node));
 }

@@ -3,8 +3,9 @@
 // With data-new it is a plain form that starts a chat; otherwise it speaks to every <chat-thread> of the page.
 // In it, / fills in a prompt, @ changes who answers and # brings in a file (composer-picker.js); what goes with the message
 // waits above the words (composer-shelf.js).
-import { fragment, Picker } from "./composer-picker.js";
+import { Picker } from "./composer-picker.js";
 import { post, Shelf } from "./composer-shelf.js";
+import { fetchHtml } from "./html.js";
 import { socket } from "./socket.js";
 import { toast } from "./toast.js";
 
@@ -150,11 +151,11 @@ class ChatComposer extends HTMLElement {
   // --- what the picker offers, and what taking it does
 
   async options({ sign, query }) {
-    if (sign === "/") return fragment(`${this.dataset.prompts}?q=${encodeURIComponent(query)}`);
+    if (sign === "/") return fetchHtml(`${this.dataset.prompts}?q=${encodeURIComponent(query)}`);
     if (sign === "@") return this.answerers(query);
     const { files } = this.dataset;
-    if (files) return fragment(`${files}?files=${encodeURIComponent(query)}`);
-    return query ? null : [document.getElementById("upload-option").content.cloneNode(true)];
+    if (files) return fetchHtml(`${files}?files=${encodeURIComponent(query)}`);
+    return query ? null : document.getElementById("upload-option").content.cloneNode(true);
   }
 
   // The same choices as in the panel; a pair has two panels.
@@ -183,11 +184,11 @@ class ChatComposer extends HTMLElement {
         list.append(item);
       }
     }
-    if (list.children.length) return [list];
+    if (list.children.length) return list;
     const none = document.createElement("p");
     none.className = "soft small pick-none";
     none.textContent = `No model or adapter matches “${query}”.`;
-    return [none];
+    return none;
   }
 
   take({ dataset }) {
@@ -207,9 +208,9 @@ class ChatComposer extends HTMLElement {
 
   // Asks for a prompt's variables; one that has none goes in at once.
   async ask(version) {
-    const content = await fragment(`${this.dataset.prompts}?version=${version}`);
+    const content = await fetchHtml(`${this.dataset.prompts}?version=${version}`);
     if (!content) return this.complain("That prompt could not be opened. It may have been archived; try again.");
-    this.fill.replaceChildren(...content);
+    this.fill.replaceChildren(content);
     const form = this.fill.querySelector("form");
     if (!("new" in this.dataset)) form.action = this.dataset.insert;
     if ("nothingToAsk" in form.dataset) return this.insert(form);

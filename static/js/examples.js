@@ -1,10 +1,12 @@
 // <example-editor>: the examples of a set as one person is changing them. Moves, edits, additions and removals gather in the
 // page and are saved together, as one version; until then the list is not refreshed under their hands. What is typed is also
-// kept in this browser, and offered again if the page was left before it was saved.
+// kept in this browser (example-draft.js).
+import { ExampleDraft } from "./example-draft.js";
+import { fetchHtml } from "./html.js";
+import { Reorder } from "./reorder.js";
 import { socket } from "./socket.js";
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/;
-const MOVES = { ArrowUp: -1, ArrowDown: 1 };
 
 class ExampleEditor extends HTMLElement {
   connectedCallback() {
@@ -17,30 +19,30 @@ class ExampleEditor extends HTMLElement {
       if (detail.type === "changed" && detail.object === this.object && this.dirty) this.lookForNewer();
     });
     this.addEventListener("click", (event) => this.click(event));
-    this.addEventListener("keydown", (event) => this.key(event));
-    this.addEventListener("input", () => this.changed());
-    this.addEventListener("pointerdown", ({ target }) => {
-      const row = target.closest("[data-handle]")?.closest("li");
-      if (row) row.draggable = true;
+    this.addEventListener("input", () => {
+      this.leaving = false;
+      this.changed();
     });
-    this.addEventListener("dragstart", (event) => this.lift(event));
-    this.addEventListener("dragover", (event) => this.over(event));
-    this.addEventListener("drop", (event) => event.preventDefault());
-    this.addEventListener("dragend", () => this.drop());
-    this.form.addEventListener("submit", () => {
-      this.saving = true;
-      localStorage.removeItem(this.object); // the server has it from here on, and gives it back if it refuses
+    new Reorder(this, {
+      rows: "#example-list > li",
+      handle: "[data-handle]",
+      may: () => this.arranged,
+      moved: (row) => {
+        this.number();
+        this.changed(`Moved to place ${row.querySelector(".example-place").textContent}`);
+      },
     });
-    this.form.querySelector("[data-discard]").addEventListener("click", () => {
-      this.saving = true;
-      localStorage.removeItem(this.object);
-    });
-    addEventListener("beforeunload", (event) => this.dirty && !this.saving && event.preventDefault());
+    this.draft = new ExampleDraft(this);
+    for (const [part, happens] of [[this.form, "submit"], [this.form.querySelector("[data-discard]"), "click"]]) {
+      part.addEventListener(happens, () => (this.leaving = true)); // of one's own will: the browser need not ask
+    }
+    this.form.querySelector("[data-discard]").addEventListener("click", () => this.draft.clear());
+    addEventListener("beforeunload", (event) => this.dirty && !this.leaving && event.preventDefault());
     document.addEventListener("htmx:after:swap", () => this.swapped());
     if ("dirty" in this.dataset) {
       this.dirty = true;
       document.querySelector("[data-problem]")?.focus();
-    } else this.offerDraft();
+    } else this.draft.offer();
     this.order = this.keys();
   }
 
@@ -74,7 +76,9 @@ class ExampleEditor extends HTMLElement {
     };
     const said = Object.entries(parts).filter(([, number]) => number).map(([verb, number]) => `${number} ${verb}`);
     if (this.keys().join() !== this.order.filter((key) => stay.has(key)).join()) said.push("reordered");
+    const was = this.dirty;
     this.dirty = said.length > 0 || "dirty" in this.dataset;
+    if (this.dirty && !was) this.lookForNewer();
     this.form.hidden = !this.dirty;
     this.form.querySelector("[data-changes]").textContent = words ?? (said.join(", ") || "Not saved yet");
     if (this.filter) this.filter.inert = this.dirty;
@@ -86,7 +90,7 @@ class ExampleEditor extends HTMLElement {
       section.dataset.refreshOn = section.dataset.refreshLater;
       delete section.dataset.refreshLater;
     }
-    this.keepDraft();
+    if (!this.leaving) this.draft.keep();
   }
 
   swapped() {
@@ -100,14 +104,14 @@ class ExampleEditor extends HTMLElement {
     if (!this.dirty && !fresh.length) this.order = this.keys(); // the list was fetched again
     this.number();
     this.changed();
-    if (fresh.length && !this.restoring) fresh.at(-1).querySelector("textarea").focus();
+    if (fresh.length && !this.draft.restoring) fresh.at(-1).querySelector("textarea").focus();
   }
 
   async lookForNewer() {
-    const answer = await fetch(`${location.pathname}?sort=order`, { headers: { "HX-Request": "true" } });
-    const found = answer.ok && (await answer.text()).match(/data-version="(\d+)"/);
+    const fresh = await fetchHtml(`${location.pathname}?sort=order`);
+    const newest = fresh?.querySelector("#examples")?.dataset.version;
     const seen = Number(this.section.querySelector("[name=seen]").value);
-    if (found) this.form.querySelector("[data-stale-note]").hidden = Number(found[1]) <= seen;
+    if (newest) this.form.querySelector("[data-stale-note]").hidden = Number(newest) <= seen;
   }
 
   // --- acts ---
@@ -196,127 +200,6 @@ class ExampleEditor extends HTMLElement {
       const handle = row.querySelector("[data-handle]");
       handle?.setAttribute("aria-label", `Example ${shown}: move it with the arrow keys, or drag it`);
     }
-  }
-
-  key(event) {
-    const handle = event.target.closest("[data-handle]");
-    const step = MOVES[event.key];
-    if (!step || !(handle || event.altKey) || !this.arranged) return;
-    const row = event.target.closest("#example-list > li");
-    const other = step < 0 ? row?.previousElementSibling : row?.nextElementSibling;
-    if (!row) return;
-    event.preventDefault();
-    if (!other) return;
-    const focused = document.activeElement;
-    if (step < 0) other.before(row);
-    else other.after(row);
-    focused.focus();
-    this.number();
-    this.changed(`Moved to place ${row.querySelector(".example-place").textContent}`);
-  }
-
-  lift(event) {
-    const row = event.target.closest?.("#example-list > li");
-    if (!row?.draggable || !this.arranged) return;
-    this.held = row;
-    row.classList.add("example-held");
-    event.dataTransfer.effectAllowed = "move";
-    event.dataTransfer.setData("text/plain", row.dataset.key);
-  }
-
-  over(event) {
-    const row = event.target.closest("#example-list > li");
-    if (!this.held || !row) return;
-    event.preventDefault();
-    if (row === this.held) return;
-    const box = row.getBoundingClientRect();
-    if (event.clientY < box.top + box.height / 2) row.before(this.held);
-    else row.after(this.held);
-  }
-
-  drop() {
-    if (!this.held) return;
-    this.held.draggable = false;
-    this.held.classList.remove("example-held");
-    this.held = null;
-    this.number();
-    this.changed();
-  }
-
-  // --- what was typed and not saved ---
-
-  keepDraft() {
-    if (this.saving || (!this.dirty && !this.kept)) return;
-    this.kept = this.dirty;
-    if (!this.dirty) return localStorage.removeItem(this.object);
-    const rows = [...this.list.children].filter((row) => row.dataset.changed);
-    const texts = rows.map((row) => ({
-      key: row.dataset.key,
-      added: row.dataset.changed === "added",
-      fields: [...row.querySelectorAll("textarea")].map((area) => [area.name.replace(row.dataset.key, "KEY"), area.value]),
-    }));
-    const removed = [...this.list.children].filter((row) => "removed" in row.dataset).map((row) => row.dataset.key);
-    try {
-      localStorage.setItem(this.object, JSON.stringify({ at: Date.now(), texts, removed, order: this.keys() }));
-    } catch {
-      // no room: the page itself still has it
-    }
-  }
-
-  offerDraft() {
-    let draft = null;
-    try {
-      draft = JSON.parse(localStorage.getItem(this.object));
-    } catch {
-      localStorage.removeItem(this.object);
-    }
-    if (!draft) return;
-    const note = document.createElement("div");
-    note.className = "note spread";
-    note.setAttribute("role", "status");
-    const words = document.createElement("span");
-    words.textContent = `You left changes here on ${new Date(draft.at).toLocaleString()} without saving them.`;
-    const back = document.createElement("button");
-    const away = document.createElement("button");
-    for (const [button, text] of [[back, "Put them back"], [away, "Forget them"]]) {
-      button.type = "button";
-      button.className = "button button-small";
-      button.textContent = text;
-    }
-    back.addEventListener("click", () => this.restore(draft).then(() => note.remove()));
-    away.addEventListener("click", () => {
-      localStorage.removeItem(this.object);
-      note.remove();
-    });
-    const acts = document.createElement("span");
-    acts.className = "row";
-    acts.append(back, away);
-    note.append(words, acts);
-    this.prepend(note);
-  }
-
-  async restore({ texts, removed, order }) {
-    this.restoring = true;
-    const rows = new Map([...this.list.children].map((row) => [row.dataset.key, row]));
-    if (this.arranged) for (const key of order) if (rows.has(key)) this.list.append(rows.get(key));
-    for (const key of removed) if (rows.has(key)) this.remove(rows.get(key));
-    for (const { key, added, fields } of texts) {
-      const row = rows.get(key);
-      if (row) this.before.set(key, row.cloneNode(true));
-      const url = `${location.pathname}fields/${row ? `?example=${key}` : ""}`;
-      if (row) await htmx.ajax("GET", url, { target: row, swap: "outerHTML" });
-      else if (added || fields.length) await htmx.ajax("GET", url, { target: this.list, swap: "beforeend" });
-      const now = row ? this.list.querySelector(`[data-key="${key}"]`) : this.list.lastElementChild;
-      for (const [name, text] of fields) {
-        const full = name.replace("KEY", now.dataset.key);
-        const area = now.querySelector(`[name="${CSS.escape(full)}"]`);
-        if (area) area.value = text;
-        else this.addValue(now, name.replace("value-KEY-", ""), text);
-      }
-    }
-    this.restoring = false;
-    this.number();
-    this.changed();
   }
 }
 

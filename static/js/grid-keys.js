@@ -22,14 +22,14 @@ export function keys(sheet, event) {
   if (STEPS[event.key]) move(cell, event);
   else if (event.key === "Enter") enter(sheet, cell, event);
   else if (cell.dataset.cell && event.key.toLowerCase() === "r") cell.querySelector("[data-act=again]")?.click();
-  else if (cell.dataset.cell && event.key.toLowerCase() === "x") sheet.mark(cell.dataset.cell);
+  else if (cell.dataset.cell && event.key.toLowerCase() === "x") sheet.marks.set(cell.dataset.cell);
 }
 
 function stop(sheet, cell, event) {
   if (document.querySelector("details.menu[open]")) return;
   const one = cell?.querySelector("[data-act=stop]");
   if (one) one.click();
-  else if (sheet.unfinished) sheet.stopAll();
+  else if (sheet.rows.unfinished) sheet.stopAll();
   else return;
   event.preventDefault();
 }

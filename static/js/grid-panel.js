@@ -12,7 +12,7 @@ async function open(url) {
   if (!body()) return;
   if (!panel.open) panel.showModal();
   const mark = panel.querySelector("[data-panel-mark]");
-  if (mark) mark.checked = sheet().marked.has(body().dataset.cell);
+  if (mark) mark.checked = sheet().marks.has(body().dataset.cell);
 }
 
 function walk(step) {
@@ -27,7 +27,7 @@ panel.addEventListener("close", () => {
   const cell = here();
   panel.replaceChildren();
   cell?.focus({ preventScroll: true });
-  if (cell) sheet().fetchRow(cell.closest("tr"));
+  if (cell) sheet().rows.fetch(cell.closest("tr"));
   document.dispatchEvent(new CustomEvent("panel:closed"));
 });
 
@@ -45,7 +45,7 @@ panel.addEventListener("click", ({ target }) => {
 });
 
 panel.addEventListener("change", ({ target }) => {
-  if (target.matches("[data-panel-mark]")) sheet().mark(body().dataset.cell, target.checked);
+  if (target.matches("[data-panel-mark]")) sheet().marks.set(body().dataset.cell, target.checked);
   if (target.matches("[data-against]")) {
     const { url } = body().dataset;
     htmx.ajax("GET", target.value ? `${url}?against=${target.value}` : url, { target: "#cell-panel", swap: "innerHTML" });

@@ -12,10 +12,15 @@ function concerns(element, object) {
   return element.dataset.refreshOn.split(/\s+/).some((name) => name === object || name === `${kind}:*`);
 }
 
-function refresh(element) {
+// Nothing that is being typed is overwritten, and nothing that its page holds still: it takes data-refresh-on away meanwhile.
+function held(element) {
   const writing = element.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
-  if (document.hidden || writing) {
-    element.dataset.stale = ""; // later: nothing that is being typed is overwritten
+  return writing || !("refreshOn" in element.dataset);
+}
+
+function refresh(element) {
+  if (document.hidden || held(element)) {
+    element.dataset.stale = ""; // later
     return;
   }
   const entry = fetches.get(element) ?? { last: 0 };
@@ -23,10 +28,19 @@ function refresh(element) {
   entry.timer = setTimeout(() => {
     entry.timer = null;
     entry.last = Date.now();
-    if (element.isConnected) htmx.ajax("GET", element.getAttribute("hx-get"), { source: element });
+    if (held(element)) element.dataset.stale = "";
+    else if (element.isConnected) htmx.ajax("GET", element.getAttribute("hx-get"), { source: element });
   }, Math.max(0, entry.last + GAP - Date.now()));
   fetches.set(element, entry);
 }
+
+// Someone may have begun to write while it was on its way.
+document.addEventListener("htmx:before:swap", (event) => {
+  const element = event.detail.ctx.sourceElement;
+  if (!fetches.has(element) || !held(element)) return;
+  event.preventDefault();
+  element.dataset.stale = "";
+});
 
 export function refreshAll(object) {
   for (const element of document.querySelectorAll("[data-refresh-on]")) {

@@ -1,19 +1,23 @@
 // <prompt-editor>: the editor of a prompt. Rows, variables, the local draft and the merge are in modules of their own; this asks
 // for a preview when typing rests, saves (mod+S), and says what came of it without touching what is typed.
+import { LocalDraft, savedVersion } from "./local-draft.js";
 import { merging } from "./prompt-merge.js";
-import { LocalDraft } from "./prompt-draft.js";
 import { MessageRows } from "./prompt-rows.js";
 import { variablesIn, VariableRows } from "./prompt-variables.js";
 import { toast } from "./toast.js";
 
 const REST = 400; // milliseconds without a key before the preview is asked for
+const NOT_TYPED = new Set(["csrfmiddlewaretoken", "prompt"]);
+
+const typedIn = (form) => [...new FormData(form)].filter(([name, value]) => !NOT_TYPED.has(name) && typeof value === "string");
+const draftOf = (key) => new LocalDraft(`prompt-draft:${key}`);
 
 class PromptEditor extends HTMLElement {
   connectedCallback() {
     if (this.form) return;
     this.form = this.querySelector("#prompt-form");
     this.note = this.querySelector(".draft-note");
-    this.draft = new LocalDraft(this.dataset.key);
+    this.draft = draftOf(this.dataset.key);
     this.rows = new MessageRows(
       this.querySelector(".message-rows"),
       this.querySelector("template[data-row]"),
@@ -28,10 +32,12 @@ class PromptEditor extends HTMLElement {
     this.addEventListener("input", (event) => this.typed(event.target));
     this.addEventListener("change", (event) => event.target.name === "kind" && this.kindChosen(event));
     this.addEventListener("click", (event) => this.clicked(event));
-    this.form.addEventListener("submit", (event) => this.fits() || (event.preventDefault(), event.stopImmediatePropagation()), true);
+    this.form.addEventListener("submit", (event) => this.submitted(event), true);
     this.keys = (event) => this.key(event);
     document.addEventListener("keydown", this.keys);
+    this.addEventListener("htmx:after:request", (event) => this.responded(event));
     this.addEventListener("htmx:after:swap", (event) => this.swapped(event));
+    addEventListener("pagehide", () => this.keeping && this.keep());
     for (const name of ["htmx:error", "htmx:response:error"]) this.addEventListener(name, (event) => this.failed(event));
     if ("merging" in this.dataset) merging(this);
     this.remember();
@@ -50,26 +56,54 @@ class PromptEditor extends HTMLElement {
   // --- the local draft
 
   remember() {
-    const address = new URL(location.href);
-    if (address.searchParams.has("saved")) {
-      this.draft.clear();
-      if (address.searchParams.get("saved") === "1") new LocalDraft(this.dataset.newKey).clear();
-      address.searchParams.delete("saved");
-      history.replaceState(history.state, "", address);
-      return;
-    }
+    const saved = savedVersion();
+    if (saved !== null) return this.wasSaved(saved);
     if ("merging" in this.dataset || "refused" in this.dataset) {
       this.beganWith(this.form.elements.based_on.value);
       this.querySelector("[role=alert]")?.focus();
-      return void this.draft.keep(this.form);
+      return void this.draft.keep(typedIn(this.form));
     }
     const kept = this.draft.read();
-    if (!kept || this.same(kept)) return this.draft.clear();
+    if (!kept || JSON.stringify(kept) === JSON.stringify(typedIn(this.form))) return this.draft.clear();
     const kind = kept.find(([name]) => name === "kind")?.[1];
     if (kind && kind !== this.form.elements.kind?.value) return location.replace(`?kind=${kind}`);
+    this.putBack(kept);
+  }
+
+  // What was typed while the save was on its way is not in that version. Its draft has no version that it is based on, and
+  // is put back on top of the saved one.
+  wasSaved(version) {
+    const draft = version === 1 ? draftOf(this.dataset.newKey) : this.draft;
+    const kept = draft.read();
+    for (const done of [draft, this.draft]) done.clear();
+    if (!kept || kept.some(([name]) => name === "based_on")) return;
+    this.putBack(kept);
+    this.draft.keep(typedIn(this.form));
+  }
+
+  putBack(kept) {
     this.fillIn(kept);
     this.note.hidden = false;
     this.beganWith(this.form.elements.based_on.value);
+  }
+
+  keepSoon() {
+    clearTimeout(this.keeping);
+    this.keeping = setTimeout(() => this.keep(), 250);
+  }
+
+  keepNoMore() {
+    clearTimeout(this.keeping);
+    this.keeping = null;
+  }
+
+  keep() {
+    this.keepNoMore();
+    const settled = ([name, value]) => name === "based_on" || (name === "note" && value === this.saved.get("note"));
+    const entries = typedIn(this.form);
+    const kept = this.draft.keep(this.saved ? entries.filter((entry) => !settled(entry)) : entries);
+    if (!kept && !this.warned) toast("This is too much for the browser's own copy: it will not survive a reload. Save it.");
+    this.warned = !kept;
   }
 
   // The bar above says what others have saved since this version.
@@ -79,11 +113,6 @@ class PromptEditor extends HTMLElement {
     if (!address || address === news.getAttribute("hx-get")) return;
     news.setAttribute("hx-get", address);
     htmx.ajax("GET", address, { source: news, target: news });
-  }
-
-  same(kept) {
-    const now = JSON.stringify([...new FormData(this.form)].filter(([name]) => !["csrfmiddlewaretoken", "prompt"].includes(name)));
-    return now === JSON.stringify(kept);
   }
 
   fillIn(kept) {
@@ -106,12 +135,7 @@ class PromptEditor extends HTMLElement {
       field.removeAttribute("aria-invalid");
       field.closest(".field")?.querySelector(".error")?.remove();
     }
-    clearTimeout(this.keeping);
-    this.keeping = setTimeout(() => {
-      const kept = this.draft.keep(this.form);
-      if (!kept && !this.warned) toast("This is too much for the browser's own copy: it will not survive a reload. Save it.");
-      this.warned = !kept;
-    }, 250);
+    this.keepSoon();
     this.variables.show(variablesIn(this.rows.texts));
     this.shots();
     this.later();
@@ -148,6 +172,19 @@ class PromptEditor extends HTMLElement {
     const [limit, has] = [most, this.length].map((number) => number.toLocaleString("en"));
     this.problem(`Not saved. A prompt has at most ${limit} characters; this one has ${has}. Everything is still here: shorten it, or put the long part into a variable or an attached file.`);
     return false;
+  }
+
+  submitted(event) {
+    this.sent = typedIn(this.form);
+    if (this.fits()) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }
+
+  responded(event) {
+    if (event.target !== this.form || event.detail.ctx.response.status >= 300) return;
+    this.saved = new Map(this.sent);
+    if (JSON.stringify(typedIn(this.form)) !== JSON.stringify(this.sent)) this.keep();
   }
 
   problem(words) {
@@ -210,8 +247,8 @@ class PromptEditor extends HTMLElement {
     if ("add" in button.dataset) this.rows.add(button.dataset.add, button.dataset.text);
     if ("preview" in button.dataset) this.preview();
     if ("discard" in button.dataset) {
+      this.keepNoMore();
       this.draft.clear();
-      clearTimeout(this.keeping);
       location.reload();
     }
   }
@@ -224,11 +261,11 @@ class PromptEditor extends HTMLElement {
     }
     const address = new URL(location.href);
     address.searchParams.set("kind", event.target.value);
-    this.draft.keep(this.form);
-    const kept = this.draft.read().filter(([name]) => name !== "role" && name !== "content");
+    const kept = typedIn(this.form).filter(([name]) => name !== "role" && name !== "content");
     const rows = written.length ? written : [""];
     for (const text of rows) kept.push(["role", "user"], ["content", text]);
-    localStorage.setItem(this.draft.key, JSON.stringify(kept));
+    this.keepNoMore();
+    this.draft.keep(kept);
     location.replace(address);
   }
 }

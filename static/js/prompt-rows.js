@@ -1,4 +1,5 @@
 // The messages of a prompt's editor as rows: add, remove with undo, reorder by mouse (the grip) and by keyboard (Alt and arrows).
+import { Reorder } from "./reorder.js";
 import { toast } from "./toast.js";
 
 export class MessageRows {
@@ -8,16 +9,12 @@ export class MessageRows {
     list.addEventListener("change", (event) => {
       if (event.target.name === "role") event.target.closest("li").dataset.role = event.target.value;
     });
-    list.addEventListener("keydown", (event) => {
-      const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-      if (!event.altKey || !step || event.ctrlKey || event.metaKey) return;
-      event.preventDefault();
-      this.move(event.target.closest("li"), step, event.target);
+    this.order = new Reorder(list, {
+      rows: ".message-row",
+      handle: ".grip",
+      moved: (row) => this.tell(row),
+      stuck: (step) => this.said(step < 0 ? "This is the first message." : "This is the last message."),
     });
-    list.addEventListener("dragstart", (event) => this.drag(event));
-    list.addEventListener("dragover", (event) => this.over(event));
-    list.addEventListener("drop", (event) => this.drop(event));
-    list.addEventListener("dragend", () => this.clear());
   }
 
   get texts() {
@@ -51,16 +48,7 @@ export class MessageRows {
     if (!button) return;
     const row = button.closest("li");
     if (button.dataset.act === "remove") return this.remove(row);
-    return this.move(row, button.dataset.act === "up" ? -1 : 1, button);
-  }
-
-  move(row, step, focused) {
-    const other = step < 0 ? row.previousElementSibling : row.nextElementSibling;
-    if (!other) return this.said(step < 0 ? "This is the first message." : "This is the last message.");
-    if (step < 0) other.before(row);
-    else other.after(row);
-    focused.focus();
-    this.tell(row);
+    return this.order.move(row, button.dataset.act === "up" ? -1 : 1, button);
   }
 
   tell(row) {
@@ -81,45 +69,5 @@ export class MessageRows {
         this.changed();
       },
     });
-  }
-
-  drag(event) {
-    const grip = event.target.closest?.(".grip");
-    if (!grip) return;
-    this.held = grip.closest("li");
-    event.dataTransfer.effectAllowed = "move";
-    event.dataTransfer.setData("text/plain", "");
-    event.dataTransfer.setDragImage(this.held, 12, 12);
-    this.held.classList.add("dragging");
-  }
-
-  over(event) {
-    const row = this.held && event.target.closest("li.message-row");
-    if (!row) return;
-    event.preventDefault();
-    const { top, height } = row.getBoundingClientRect();
-    const after = event.clientY > top + height / 2;
-    this.mark();
-    row.classList.add(after ? "drop-after" : "drop-before");
-    this.spot = { row, after };
-  }
-
-  drop(event) {
-    if (!this.held || !this.spot) return;
-    event.preventDefault();
-    const { row, after } = this.spot;
-    if (row !== this.held) row[after ? "after" : "before"](this.held);
-    this.tell(this.held);
-    this.clear();
-  }
-
-  mark() {
-    for (const row of this.list.children) row.classList.remove("drop-before", "drop-after");
-  }
-
-  clear() {
-    this.mark();
-    this.held?.classList.remove("dragging");
-    this.held = this.spot = null;
   }
 }

@@ -1,6 +1,7 @@
 // The tab's one websocket: reconnects by itself, subscribes again with what each subscriber has seen, and says how it is.
-// Events on `socket`: "frame" (detail: the frame), "up" (detail: {again}), "down", "gone" (detail: {reason}).
+// Events on `socket`: "frame" (detail: the frame), "up" (detail: {again}: something may have been missed), "down", "gone" (detail: {reason}).
 const QUIET = 25_000; // the server beats every 10 s; silence for longer means the line is dead
+const LATE = 1_000; // a page that was drawn longer ago than this before its line was up may have missed something
 const REASONS = {
   4401: "You are signed out. Sign in again to go on; nothing you typed is lost.",
   4403: "You no longer have access to this team, or you were signed out.",
@@ -21,6 +22,7 @@ class StudioSocket extends EventTarget {
     this.tries = 0;
     this.up = false;
     this.ever = false;
+    this.low = false; // whether "down" has been said
     addEventListener("online", () => this.hurry());
     addEventListener("offline", () => this.drop());
     addEventListener("pagehide", () => this.line?.close());
@@ -49,16 +51,18 @@ class StudioSocket extends EventTarget {
   greeted() {
     this.tries = 0;
     this.up = true;
+    this.low = false;
     this.announce([...this.subscriptions.keys()]);
-    this.emit("up", { again: this.ever });
+    const [{ responseStart }] = performance.getEntriesByType("navigation");
+    this.emit("up", { again: this.ever || performance.now() - responseStart > LATE });
     this.ever = true;
   }
 
   fell(code) {
     clearTimeout(this.watch);
-    const was = this.up;
     this.up = false;
-    if (was) this.emit("down");
+    if (!this.low) this.emit("down"); // once, also for a line that has never been up
+    this.low = true;
     if (REASONS[code]) return this.emit("gone", { reason: REASONS[code] });
     const most = navigator.onLine ? 300 * 2 ** this.tries++ : 15_000; // "online" ends that wait
     const wait = Math.min(15_000, most) * (0.5 + Math.random());

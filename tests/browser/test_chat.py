@@ -87,9 +87,11 @@ def test_reload_second_tab_and_stop_all_show_the_same_answer(alice: Page, alice_
 def test_a_dropped_network_leaves_no_gap_and_keeps_what_was_typed(alice: Page, alice_context: BrowserContext) -> None:
     start(alice, LONG)
     alice_context.set_offline(True)
-    expect(alice.get_by_text("Connection lost")).to_be_visible()
-    alice.get_by_label("Message", exact=True).fill("And then?")
-    alice_context.set_offline(False)
+    try:
+        expect(alice.get_by_text("Connection lost")).to_be_visible()
+        alice.get_by_label("Message", exact=True).fill("And then?")
+    finally:  # the tests that follow share her browser
+        alice_context.set_offline(False)
     expect(alice.get_by_text("Connection lost")).to_be_hidden()
     stop(alice)
     shown = text_of(alice)
@@ -110,6 +112,7 @@ def test_team_mates_see_each_other_write_and_the_same_stream(alice: Page, bob_co
     expect(alice.locator(".turn-said").last).to_contain_text("Name one colour.")
     expect(alice.locator(".turn-said").last).to_contain_text("Bob Brandt")
     expect(alice.locator("chat-message")).to_have_count(2)
+    expect(bob.locator("chat-message")).to_have_count(2)
     ended(alice)
     ended(bob)
     assert text_of(alice) == text_of(bob) != ""
@@ -143,6 +146,9 @@ def test_settings_are_saved_as_they_change_and_team_mates_see_them(alice: Page, 
     ended(alice)
     bob = bob_context.new_page()
     bob.goto(url)
+    expect(alice.locator("live-people .avatar")).to_have_attribute(
+        "title", "Bob Brandt is here"
+    )  # and hears of changes
     for page in (alice, bob):
         page.get_by_text("Parameters", exact=True).click()
     alice.get_by_label("Temperature").fill("3")

@@ -75,6 +75,8 @@ def test_a_prompt_a_file_and_an_opinion(alice_context: BrowserContext, studio: S
     expect(attached(alice, "weather.md")).to_be_visible()
     alice.reload()
     expect(alice.locator(".composer-box [data-attachment]")).to_have_count(2)
+    other = alice_context.new_page()
+    other.goto(alice.url)
     box.press("Enter")
     said = alice.locator(".turn-said").last
     expect(said).to_contain_text("The opposite of hot?")
@@ -84,8 +86,7 @@ def test_a_prompt_a_file_and_an_opinion(alice_context: BrowserContext, studio: S
     ended(alice)
 
     # thumbs, reasons and a correction, seen in another tab at once
-    other = alice_context.new_page()
-    other.goto(alice.url)
+    expect(other.locator(".turn-said").last).to_contain_text("The opposite of hot?")
     reply = alice.locator(".turn-reply").last
     reply.get_by_role("button", name="Bad").click()
     reply.get_by_label("Not correct").check()

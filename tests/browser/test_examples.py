@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.browser.conftest import signed_in
 from tests.browser.test_pages import findings, team_url, too_wide
@@ -45,11 +45,21 @@ def save(page: Page) -> None:
     page.get_by_role("button", name="Save a version").click()
 
 
-def inputs(page: Page) -> list[str]:
-    texts = page.locator(
-        "#example-list .example-text:not(.example-output)"
-    ).all_text_contents()  # of rows out of sight, which are not drawn, as well
-    return [text.removeprefix("Input:").strip() for text in texts]
+def saved(page: Page, version: int) -> None:
+    expect(page.get_by_text(f"Saved as version {version}.")).to_be_visible()
+    page.wait_for_load_state()  # its scripts listen from here on
+
+
+def discard(page: Page) -> None:
+    page.get_by_role("link", name="Discard").click()
+    expect(page.get_by_role("button", name="Save a version")).to_have_count(0)
+    page.wait_for_load_state()
+    expect(page.get_by_role("button", name="Put them back")).to_have_count(0)
+
+
+def shows(page: Page, *inputs: str) -> None:
+    rows = page.locator("#example-list .example-text:not(.example-output)")
+    expect(rows).to_have_text([f"Input: {text}" for text in inputs])
 
 
 def test_two_people_build_a_set_and_lose_nothing(alice: Page, frank_context: BrowserContext) -> None:
@@ -58,16 +68,18 @@ def test_two_people_build_a_set_and_lose_nothing(alice: Page, frank_context: Bro
     alice.get_by_label("Name", exact=True).last.fill("Greetings")
     alice.get_by_role("button", name="Create the set").click()
     expect(alice.get_by_text("No examples yet")).to_be_visible()
+    alice.wait_for_load_state()
+    url = alice.url
     for input, output in (("Hello", "Bonjour"), ("Good night", "Bonne nuit"), ("Thank you", "Merci")):
         add(alice, input, output)
     expect(alice.locator("[data-changes]")).to_have_text("3 added")
     save(alice)
-    expect(alice.get_by_text("Saved as version 2.")).to_be_visible()
+    saved(alice, 2)
     expect(alice.locator(".set-tokens")).to_contain_text(re.compile(r"\d+ tokens"))
-    assert inputs(alice) == ["Hello", "Good night", "Thank you"]
+    shows(alice, "Hello", "Good night", "Thank you")
 
     frank = frank_context.new_page()
-    frank.goto(alice.url)
+    frank.goto(url)
     expect(alice.get_by_title("Frank Field is here")).to_be_visible()
 
     handle = alice.locator("[data-handle]").last
@@ -76,9 +88,9 @@ def test_two_people_build_a_set_and_lose_nothing(alice: Page, frank_context: Bro
     expect(handle).to_be_focused()
     expect(alice.locator("[data-changes]")).to_have_text("Moved to place 2")
     alice.locator("[data-handle]").nth(2).drag_to(alice.locator(".example").first, target_position={"x": 200, "y": 4})
-    assert inputs(alice) == ["Good night", "Hello", "Thank you"]
+    shows(alice, "Good night", "Hello", "Thank you")
     save(alice)
-    expect(alice.get_by_text("Saved as version 3.")).to_be_visible()
+    saved(alice, 3)
     expect(frank.locator("#example-list .example-text").first).to_contain_text("Good night")  # refreshed by itself
 
     frank.get_by_role("button", name="Edit example 3").click()
@@ -87,7 +99,7 @@ def test_two_people_build_a_set_and_lose_nothing(alice: Page, frank_context: Bro
     alice.get_by_label("Output").fill("Merci beaucoup")
     add(alice, "Please", "S'il vous plaît")
     save(alice)
-    expect(alice.get_by_text("Saved as version 4.")).to_be_visible()
+    saved(alice, 4)
     expect(frank.get_by_text("Someone saved a newer version.")).to_be_visible()
     expect(frank.get_by_label("Output")).to_have_value("Merci bien")
     save(frank)
@@ -95,8 +107,8 @@ def test_two_people_build_a_set_and_lose_nothing(alice: Page, frank_context: Bro
     assert not findings(frank) + too_wide(frank)
     frank.get_by_label("Mine").check()
     frank.get_by_role("button", name="Save both together").click()
-    expect(frank.get_by_text("Saved as version 5.")).to_be_visible()
-    assert inputs(frank) == ["Good night", "Hello", "Thank you", "Please"]
+    saved(frank, 5)
+    shows(frank, "Good night", "Hello", "Thank you", "Please")
     expect(frank.locator(".example-output").nth(2)).to_contain_text("Merci bien")
     frank.get_by_role("button", name="Edit example 1").click()
     frank.get_by_label("Output").fill("Bonne nuit à tous")
@@ -104,14 +116,37 @@ def test_two_people_build_a_set_and_lose_nothing(alice: Page, frank_context: Bro
     frank.reload()  # left without saving
     frank.get_by_role("button", name="Put them back").click()
     expect(frank.get_by_label("Output")).to_have_value("Bonne nuit à tous")
-    frank.get_by_role("link", name="Discard").click()
-    expect(frank.get_by_role("button", name="Put them back")).to_have_count(0)
+    frank_context.set_offline(True)
+    save(frank)  # into the void
+    expect(frank.get_by_role("button", name="Save a version")).to_have_count(0)
+    frank_context.set_offline(False)
+    frank.goto(url)
+    frank.get_by_role("button", name="Put them back").click()
+    expect(frank.get_by_label("Output")).to_have_value("Bonne nuit à tous")
+    discard(frank)
+
+    # what frank begins while a change of alice's is on its way to him stays
+    on_its_way: list[Route] = []
+    frank.route(re.compile(r"/examples/[0-9a-f-]{36}/\?"), lambda route: on_its_way.append(route))
+    with frank.expect_request(re.compile(r"/examples/[0-9a-f-]{36}/\?")):
+        alice.reload()
+        alice.get_by_role("button", name="4 stars").first.click()
+    frank.get_by_role("button", name="Edit example 1").click()
+    frank.get_by_label("Output").fill("Bonne nuit, mes amis")
+    for route in on_its_way:
+        with frank.expect_response(route.request.url):
+            route.continue_()
+    frank.unroute_all()
+    expect(frank.locator("#examples[data-stale]")).to_have_count(1)  # it will be drawn later
+    expect(frank.get_by_label("Output")).to_have_value("Bonne nuit, mes amis")
+    discard(frank)
+    expect(frank.locator(".stars").first).to_contain_text("4.0")
 
     frank.get_by_role("button", name="5 stars").first.click()
-    expect(alice.locator(".stars").first).to_contain_text("5.0")  # alice sees it without asking
+    expect(alice.locator(".stars").first).to_contain_text("4.5")  # alice sees it without asking
     frank.close()
 
-    for page in (alice.url, alice.url + "history/", team_url(alice) + "examples/"):
+    for page in (url, url + "history/", team_url(alice) + "examples/"):
         alice.goto(page)
         for width in (1600, 360):
             alice.set_viewport_size({"width": width, "height": 900})

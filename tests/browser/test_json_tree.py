@@ -48,11 +48,14 @@ def test_thousands_of_values_open_on_demand_and_are_reached_by_keyboard(show: An
     expect(rows).to_have_count(4 + 101)
     for key in ("ArrowRight", "ArrowDown", "ArrowRight", "ArrowRight", "p"):  # the second town, its first value
         alice.keyboard.press(key)
+    expect(alice.get_by_text("Copied $.towns[1].name")).to_be_visible()
     assert alice.evaluate("navigator.clipboard.readText()") == "$.towns[1].name"
     for key in ("ArrowDown", "ArrowDown", "p"):
         alice.keyboard.press(key)
+    expect(alice.get_by_text('Copied $.towns[1]["a b"]')).to_be_visible()
     assert alice.evaluate("navigator.clipboard.readText()") == '$.towns[1]["a b"]'
     alice.keyboard.press("c")
+    expect(alice.get_by_text("Copied the value")).to_be_visible()
     assert json.loads(alice.evaluate("navigator.clipboard.readText()")) == [1, 2]
     tree.get_by_text("Show 100 more of 4,900").click()
     expect(tree).to_contain_text("Show 100 more of 4,800")

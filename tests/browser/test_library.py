@@ -57,6 +57,7 @@ def test_import_find_star_archive_and_undo(alice: Page) -> None:
     alice.get_by_label("Tags, separated by commas").fill("house")
     alice.keyboard.press("Enter")
     expect(alice.get_by_text("Tagged 2 prompts with house.")).to_be_visible()
+    alice.wait_for_load_state()  # a new page: choosing all works from here on
     alice.get_by_label("Choose all that are shown").check()
     alice.get_by_role("button", name="Archive", exact=True).click()
     expect(alice.get_by_text("Archived 2 prompts")).to_be_visible()

@@ -13,6 +13,7 @@ from tests.stack import OWNER, PASSWORD, Stack
 def test_a_team_mate_is_invited_joins_and_is_removed(alice: Page, chromium: Browser, studio: Stack) -> None:
     alice.goto("/")
     alice.get_by_role("link", name="Settings").click()
+    alice.wait_for_url("**/settings/")
     invitations = alice.locator("#invitations")
     invitations.get_by_label("E-mail").fill("erin@example.com")
     invitations.get_by_role("button", name="Invite").click()
@@ -47,6 +48,7 @@ def test_a_team_mate_is_invited_joins_and_is_removed(alice: Page, chromium: Brow
 def test_a_key_is_shown_once_and_answers(alice: Page, studio: Stack) -> None:
     alice.goto("/")
     alice.get_by_role("link", name="Settings").click()
+    alice.wait_for_url("**/settings/")
     keys = alice.locator("#keys")
     keys.get_by_label("Name").fill("nightly script")
     keys.get_by_role("button", name="Create a key").click()

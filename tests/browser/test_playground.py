@@ -63,18 +63,53 @@ def test_cells_stream_one_is_stopped_and_a_blind_row_is_voted_on(alice: Page, gr
     alice.keyboard.press("Escape")
     expect(alice.locator(SHORT).get_by_label("Good")).to_be_visible()
 
+    alice.locator(SHORT).focus()
+    alice.keyboard.press("x")
+    alice.get_by_role("button", name="1 marked").click()
+    dialog = alice.get_by_role("dialog").filter(has_text="Send to a data set")
+    expect(dialog.locator("input[name=cell]")).to_have_count(1)
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_be_hidden()
+
     alice.get_by_label("More for this grid").click()
     alice.get_by_role("button", name="Name, blind mode, scores").click()
     alice.get_by_label("Blind mode").select_option("1")
     alice.get_by_role("button", name="Save").click()
     row = alice.locator("tbody tr").first
     expect(row.get_by_role("button", name="Best")).to_have_count(2)
+    alice.wait_for_load_state()  # a new page: its keys work from here on
     expect(row).not_to_contain_text("Short")
     alice.keyboard.press("1")
     expect(row).to_contain_text("Your choice")
     expect(row).to_contain_text("Short")
     expect(alice.locator("tbody tr").nth(1)).not_to_contain_text("Short")
     expect(alice.locator("#sheet-progress")).to_contain_text("1 vote")
+
+
+BREAK_OFF = """() => {
+  const through = window.fetch;
+  window.fetch = async (url, options) => {
+    const answer = await through(url, options);
+    if (!String(url).includes("sheet=1")) return answer;
+    window.fetch = through;
+    document.body.dataset.brokeOff = "yes";
+    answer.text = () => Promise.reject(new TypeError("network error"));
+    return answer;
+  };
+}"""
+
+
+def test_an_answer_that_breaks_off_does_not_end_the_following(alice: Page, grid_url: str) -> None:
+    alice.goto(grid_url)
+    value = alice.locator("tbody tr").first.locator(".input-values dd")
+    expect(value).to_have_text("a lighthouse")
+    value.evaluate("dd => { dd.textContent = 'as it was before' }")
+    alice.evaluate(BREAK_OFF)
+    alice.evaluate("document.dispatchEvent(new CustomEvent('grid-done'))")
+    expect(alice.locator("body")).to_have_attribute("data-broke-off", "yes")
+    expect(value).to_have_text("as it was before")
+    alice.evaluate("document.dispatchEvent(new CustomEvent('grid-done'))")
+    expect(value).to_have_text("a lighthouse")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.browser.test_pages import findings, team_url, too_wide
 
@@ -27,6 +27,10 @@ def writer(alice_context: BrowserContext) -> Iterator[Page]:
 
 def boxes(page: Page) -> list[str]:
     return [box.input_value() for box in page.locator(".message-row textarea[name=content]").all()]
+
+
+def holds(page: Page, at: int, text: str | re.Pattern[str]) -> None:
+    expect(page.locator(".message-row textarea[name=content]").nth(at)).to_have_value(text)
 
 
 def write(page: Page, at: int, text: str) -> None:
@@ -69,9 +73,9 @@ def test_a_prompt_is_written_reordered_saved_and_merged(writer: Page, alice_cont
 
     writer.get_by_role("button", name="History placeholder").click()
     writer.keyboard.press("Alt+ArrowUp")
-    assert boxes(writer)[1] == "history"
+    holds(writer, 1, "history")
     writer.locator(".grip").nth(1).drag_to(writer.locator(".message-row").nth(2), target_position={"x": 60, "y": 90})
-    assert boxes(writer)[2] == "history"
+    holds(writer, 2, "history")
     writer.get_by_role("button", name="Remove this message").nth(2).click()
     assert len(boxes(writer)) == 2
     write(writer, 1, "A customer writes: {{letter}} Answer in French.")
@@ -100,7 +104,25 @@ def test_a_prompt_is_written_reordered_saved_and_merged(writer: Page, alice_cont
     writer.locator(".merge-row").get_by_role("button", name="Mine").click()
     writer.get_by_role("button", name="Save the merge as version 3").click()
     expect(writer.get_by_text("Saved as version 3.")).to_be_visible()
-    assert boxes(writer)[1].endswith("Answer in French.")
+    holds(writer, 1, re.compile(r"Answer in French\.$"))
+
+
+def test_what_is_typed_while_a_save_is_on_its_way_is_there_afterwards(alice: Page) -> None:
+    alice.goto(team_url(alice) + "prompts/new/")
+    alice.locator("#id_name").fill("typed/on")
+    write(alice, 1, "Translate {{text}}.")
+    on_its_way: list[Route] = []
+    alice.route("**/prompts/new/", lambda route: on_its_way.append(route))
+    with alice.expect_request("**/prompts/new/"):
+        alice.keyboard.press("Control+s")
+    write(alice, 1, "Translate {{text}}. Keep names as they are.")
+    on_its_way[0].continue_()
+    alice.wait_for_url(re.compile(r"/prompts/[0-9a-f-]{36}/$"))
+    expect(alice.get_by_text("What you had typed here is back")).to_be_visible()
+    assert boxes(alice)[1] == "Translate {{text}}. Keep names as they are."
+    alice.keyboard.press("Control+s")
+    expect(alice.get_by_text("Saved as version 2.")).to_be_visible()
+    expect(alice.get_by_text("What you had typed here is back")).to_be_hidden()
 
 
 def test_a_paste_that_is_too_long_stays_in_the_box(alice: Page) -> None:

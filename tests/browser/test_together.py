@@ -33,6 +33,7 @@ def test_a_mention_rings_is_answered_and_resolved(alice: Page, bob: Page) -> Non
     bob.goto(team + "models/")
     alice.goto(team + "data/")
     alice.locator("main a[href*='/data/']").first.click()
+    alice.wait_for_url(re.compile(r"/data/[0-9a-f-]{36}/$"))
     expect(bob.get_by_role("link", name="Data").get_by_role("img", name="alice")).to_be_visible()  # on bob's rail
 
     # alice writes with the keyboard alone, once the panel is open

@@ -119,7 +119,7 @@ def example_set_save(request: StudioRequest, set_id: UUID) -> HttpResponse:
     except (TooMany, Archived) as error:
         return refused(request, found, wanted, str(error))
     messages.success(request, f"Saved as version {version.number}." if version else "Nothing had changed.")
-    return redirect(found)
+    return redirect(f"{found.get_absolute_url()}?saved={found.newest.number}")  # the page's local copy can go
 
 
 def refused(request: StudioRequest, found: ExampleSet, wanted: Places, problem: str = "") -> HttpResponse:
