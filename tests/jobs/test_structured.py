@@ -212,10 +212,10 @@ class TestRepair:
 
 
 def test_a_block_that_is_never_closed_costs_no_time() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     for text in ("```json\n" + " " * 40_000 + "x", "```\n" + "\n" * 40_000 + "x", "```\n" + "``` " * 10_000 + "x"):
         assert structured.check(text, {"type": "object"}).problem
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("value", [10**400, -(10**400), float("nan"), float("inf")], ids=["high", "low", "nan", "inf"])

@@ -42,8 +42,8 @@ def test_two_very_long_texts_that_share_little_differ_as_a_whole_and_soon() -> N
 
 def test_a_long_paragraph_that_was_written_anew_is_shown_soon() -> None:
     old, new = (" ".join(f"{letter}{number}" for number in range(600)) for letter in "ab")
-    began = time.monotonic()
+    began = time.process_time()
     diff = word_diff(f"Dear all, {old} Yours", f"Dear all, {new} Yours")
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
     assert (diff[0].kind, diff[0].text) == ("same", "Dear all, ")
     assert diff[-1].text.endswith(" Yours")

@@ -137,7 +137,7 @@ def test_whatever_stands_in_a_field_is_taken_or_refused_with_a_reason(format_: s
     ],
 )  # fmt: skip
 def test_what_is_never_closed_costs_no_time(format_: str, text: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with suppress(Refused):
         detect.read(text, "", format_)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1

@@ -38,9 +38,9 @@ def test_braces_that_are_no_tag_are_text() -> None:
 
 @pytest.mark.parametrize("opened", ["{{>", "{{> a", "{{> a@", "{{", "{{ a"])
 def test_a_tag_that_is_never_closed_costs_no_time(opened: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert variables_in([user(opened + " " * 400)]) == []
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_an_include_is_found_with_its_label_or_version_and_filled_with_the_same_values() -> None:
