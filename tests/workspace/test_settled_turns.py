@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from tests.workspace.conftest import answer, comment_on, team_url
 from workspace.models import Feedback, Membership, Role
+from workspace.templatetags import kept
 
 pytestmark = pytest.mark.django_db
 DRAWN = "workspace/_turn.html"
@@ -88,3 +89,13 @@ def test_its_forms_hold_the_token_of_whoever_looks_now(chat, reply, alice):
         assert strict.post(url, {"thumb": "1", "csrfmiddlewaretoken": token[1]}).status_code < 400
         assert strict.post(url, {"thumb": "1", "csrfmiddlewaretoken": "x" * 64}).status_code == 403
         Feedback.objects.all().delete()
+
+
+def test_memory_is_bounded_and_the_longest_unused_gives_way(monkeypatch):
+    drawings = kept.Drawn()
+    monkeypatch.setattr(kept, "KEPT_BYTES", 5000)
+    for number in range(4):
+        drawings.keep(number, ["é" * 1000])
+        drawings.get(0)
+    drawings.keep(4, ["é" * 1000])
+    assert drawings.size <= 5000 and drawings.get(1) is None and drawings.get(0)

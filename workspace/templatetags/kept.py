@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from sys import getsizeof
 from threading import Lock
 
 from django import template
@@ -19,7 +20,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
 
-CHARACTERS = 32 * 2**20  # kept in one process
+KEPT_BYTES = 32 * 2**20  # of drawings in one process
 Pieces = list[str]  # what was drawn, cut where the token stood
 
 
@@ -41,10 +42,10 @@ class Drawn:
         with self.lock:
             if key not in self.pieces:
                 self.pieces[key] = pieces
-                self.size += sum(map(len, pieces))
-            while self.size > CHARACTERS:
+                self.size += sum(map(getsizeof, pieces))
+            while self.size > KEPT_BYTES:
                 _, oldest = self.pieces.popitem(last=False)
-                self.size -= sum(map(len, oldest))
+                self.size -= sum(map(getsizeof, oldest))
 
 
 drawn = Drawn()
