@@ -21,5 +21,5 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "may_annotate": bool(membership and membership.may(Role.ANNOTATOR)),
         "may_edit": bool(membership and membership.may(Role.EDITOR)),
         "may_admin": bool(membership and membership.may(Role.ADMIN)),
-        "my_teams": lambda: Team.objects.for_user(user).order_by("name"),
+        "my_teams": getattr(request, "my_teams", None) or (lambda: Team.objects.for_user(user).order_by("name")),
     }

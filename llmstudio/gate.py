@@ -62,11 +62,10 @@ class Gate:
             return to_sign_in(request)
         if least == SIGNED_IN:
             return None
-        membership = (
-            Membership.objects.filter(user=request.user, team__slug=kwargs.pop("team", None))
-            .select_related("team")
-            .first()
-        )
+        # All teams of the person: this one decides, and the frame of the page offers the others.
+        memberships = Membership.objects.filter(user=request.user).select_related("team").order_by("team__name")
+        slug, request.my_teams = kwargs.pop("team", None), [membership.team for membership in memberships]
+        membership = next((one for one in memberships if one.team.slug == slug), None)
         if membership is None:
             raise Http404
         request.team, request.membership = membership.team, membership

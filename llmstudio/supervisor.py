@@ -30,11 +30,13 @@ SLOW_SECONDS = 60.0
 NO_ROOT_WARNING = "ignore::UserWarning:celery.platforms"  # it is about pickled messages, and ours are JSON
 
 
-def web_command(host: str, port: int) -> list[str]:
-    return [
+def web_command(host: str, port: int, processes: int = 1) -> list[str]:
+    """More than one process share the port: uvicorn starts them, and starts one again that dies."""
+    command = [
         sys.executable, "-m", "uvicorn", "llmstudio.asgi:application", "--host", host, "--port", str(port),
         "--lifespan", "off", "--log-level", "warning", "--ws-max-size", "1048576", "--timeout-graceful-shutdown", "5",
     ]  # fmt: skip
+    return command if processes == 1 else [*command, "--workers", str(processes)]
 
 
 def worker_command(kind: str) -> list[str]:
@@ -106,6 +108,7 @@ class Supervisor:
 
     def _check(self) -> None:
         self.port = checks.port(self.environ.get("PORT") or "8000")
+        self.web_processes = checks.web_processes(self.environ.get("WEB_PROCESSES") or "1")
         checks.data_folder(self.home)
         self.lock = checks.only_one(self.home)
         checks.data_version(self.home)
@@ -144,7 +147,7 @@ class Supervisor:
         logs = self.home / "logs"
         # Without a bound glibc keeps an arena of freed memory for each of some forty threads.
         web = {"MALLOC_ARENA_MAX": "2", **self.env}
-        self.children.append(Child("web", web_command(self.host, self.port), web, logs))
+        self.children.append(Child("web", web_command(self.host, self.port, self.web_processes), web, logs))
         for kind in WORKERS:
             env = {**self.env, "STUDIO_WORKER": kind}
             nice = 10 if kind == "train" else 0  # which its trainer inherits: chat and pages come first

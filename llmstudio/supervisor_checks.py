@@ -25,6 +25,12 @@ def port(text: str) -> int:
     raise Trouble(f"PORT must be a number from 1 to 65535, not {text!r}.")
 
 
+def web_processes(text: str) -> int:
+    if text.isdigit() and 0 < int(text) <= 64:
+        return int(text)
+    raise Trouble(f"WEB_PROCESSES must be a number from 1 to 64, not {text!r}.")
+
+
 def data_folder(home: Path) -> None:
     try:
         home.mkdir(parents=True, exist_ok=True)

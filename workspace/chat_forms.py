@@ -131,10 +131,12 @@ class Answerers:
 
     def __init__(self, team: Team) -> None:
         self.team = team
-        models = LanguageModel.objects.for_team(team)
-        self.models = {answers_key(model, None): model for model in models}
-        adapters = Adapter.objects.for_team(team).filter(base__in=models)
-        self.adapters = {answers_key(adapter.base, adapter): adapter for adapter in adapters}
+        models = {model.pk: model for model in LanguageModel.objects.for_team(team)}
+        self.models = {answers_key(model, None): model for model in models.values()}
+        self.adapters = {}
+        for adapter in Adapter.objects.for_team(team).select_related(None).filter(base__in=models):
+            adapter.team, adapter.base = team, models[adapter.base_id]
+            self.adapters[answers_key(adapter.base, adapter)] = adapter
 
     def has(self, key: str) -> bool:
         return key in self.models or key in self.adapters

@@ -94,6 +94,16 @@ class Row:
     labels: list[PromptLabel]
     favourite: bool
 
+    @property
+    def shown(self) -> tuple[Any, ...]:
+        """All that decides how the line is drawn, apart from the folder that is looked at and what time it is."""
+        prompt, version = self.prompt, self.version
+        return (
+            prompt.team.slug, prompt.pk, prompt.name, prompt.kind, tuple(prompt.tags), prompt.latest, self.favourite,
+            *((label.name, label.version.number) for label in self.labels),
+            version and (version.created_at, str(version.author), version.note, version.status),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Page:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
-from jobs.models import Adapter, LanguageModel
+from jobs.models import LanguageModel
 from workspace import fewshot, prompts
+from workspace.chat_forms import Answerers
 from workspace.forms.values import ValuesForm
-from workspace.models import Prompt, PromptVersion, Team
+from workspace.models import Prompt, PromptVersion
 from workspace.models.includes import included
 from workspace.prompts import Include, Message, PromptError
 from workspace.variables import Variable, declared
@@ -78,11 +79,11 @@ def preview(prompt: Prompt, content: dict[str, Any], values: Mapping[str, Any], 
     return seen
 
 
-def chosen_model(team: Team, key: str) -> LanguageModel | None:
+def chosen_model(who: Answerers, key: str) -> LanguageModel | None:
     """The model that counts the tokens: by its own key or an adapter's; else the first that can count."""
-    models = list(LanguageModel.objects.for_team(team))
+    models = list(who.models.values())
     named = {model.key: model for model in models}
-    named |= {adapter.key: adapter.base for adapter in Adapter.objects.for_team(team).filter(base__in=models)}
+    named |= {adapter.key: adapter.base for adapter in who.adapters.values()}
     local = [model for model in models if model.kind == LanguageModel.Kind.LOCAL]
     return named.get(key) or next(iter([*local, *models]), None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -71,10 +72,11 @@ class LanguageModel(models.Model):
             self.url_key = seal(key)
         self.url = url
 
-    def room(self) -> int:
-        """Tokens one conversation may take as it is served now: a worker may give it less than it could read."""
-        workers = Worker.objects.alive().filter(kind="infer")
-        served: list[int | None] = [worker.facts.get("context", {}).get(self.key) for worker in workers]
+    def room(self, workers: Iterable[Worker] | None = None) -> int:
+        """Tokens one conversation may take as it is served now: a worker may give it less than it could read. `workers`
+        are those alive, from whoever has asked for them already."""
+        alive = Worker.objects.alive().filter(kind="infer") if workers is None else workers
+        served: list[int | None] = [worker.facts.get("context", {}).get(self.key) for worker in alive]
         return min([self.context_length, *(tokens for tokens in served if tokens)])
 
     def constrains(self) -> bool | None:

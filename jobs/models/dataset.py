@@ -162,6 +162,11 @@ class Row(models.Model):
         return f"Row {self.position + 1}"
 
     @property
+    def split_name(self) -> str:
+        """get_split_display without its search through the choices, which a window of a hundred rows notices."""
+        return Split(self.split).label
+
+    @property
     def prompt(self) -> str:
         """What the answer answers: the last question."""
         return self.messages[-2]["content"] if len(self.messages) > 1 else ""

@@ -1,4 +1,4 @@
-"""How we write about runs: rough times, losses, shares."""
+"""How we write about runs (rough times, losses, shares) and the cells of a data row."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from datetime import datetime
 from django import template
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from jobs.models import Row
 
 register = template.Library()
 
@@ -52,3 +56,26 @@ def since(moment: datetime | None) -> str:
         if seconds < size * limit:
             return f"{int(seconds // size)} {unit} ago"
     return date_format(moment, "j M Y")
+
+
+CELLS = (
+    '<td class="number"><button type="button" class="grid-open" data-open="{}" aria-label="Open row {}">{}</button></td>'
+    '<td class="grid-split soft">{}</td><td><div class="clip">{}{}</div></td><td><div class="clip">{}</div></td>'
+)
+SHOWN = 300  # characters; a line that is clipped shows no more
+
+
+@register.filter
+def cells(row: Row) -> SafeString:
+    """What a data set shows of a row. Formatted here and not by a template: a window has a hundred rows, and as twenty
+    nodes each they were half of its time."""
+    number = f"{row.position + 1:,}"
+    return format_html(
+        CELLS, row.position, number, number, row.split_name,
+        format_html('<span class="chip">+{}</span> ', row.earlier) if row.earlier else "",
+        _beginning(row.prompt), _beginning(row.answer),
+    )  # fmt: skip
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

@@ -52,7 +52,7 @@ def dataset(request: StudioRequest, dataset_id: UUID) -> HttpResponse:
         "text": text,
         "window": WINDOW,
         "left_out": left_out,
-        "runs": FineTune.objects.for_team(request.team).filter(dataset=found)[:5],
+        "runs": _runs_from(request, found),
     }
     return render(request, "jobs/_grid.html" if request.htmx else "jobs/dataset.html", context)
 
@@ -98,7 +98,17 @@ def _just_archived(request: StudioRequest) -> Dataset | None:
 
 
 def _owned(request: StudioRequest, dataset_id: UUID) -> Dataset:
-    return get_object_or_404(Dataset.objects.select_related("team", "file"), team=request.team, pk=dataset_id)
+    found: Dataset = get_object_or_404(Dataset.objects.select_related("file"), team=request.team, pk=dataset_id)
+    found.team = request.team
+    return found
+
+
+def _runs_from(request: StudioRequest, found: Dataset) -> list[FineTune]:
+    """The newest runs that learnt from it, as links."""
+    runs = list(FineTune.objects.filter(team=request.team, dataset=found).only("name", "team")[:5])
+    for run in runs:
+        run.team = request.team
+    return runs
 
 
 def _chosen(request: StudioRequest, found: Dataset) -> tuple[Any, str, str]:

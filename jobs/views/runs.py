@@ -84,6 +84,9 @@ def finetune_stop(request: StudioRequest, finetune_id: UUID) -> HttpResponse:
 
 def _owned(request: StudioRequest, finetune_id: UUID) -> FineTune:
     run: FineTune = get_object_or_404(FineTune.objects.for_team(request.team), pk=finetune_id)
+    run.team = request.team
+    if run.dataset:
+        run.dataset.team = request.team
     return run
 
 
@@ -153,6 +156,7 @@ def _options(run: FineTune) -> list[dict[str, Any]]:
     before = (
         FineTune.objects.filter(team=run.team, base=run.base, queued_at__lt=run.queued_at)
         .order_by("-queued_at")
+        .only("config")
         .first()
     )
     earlier = _flat(before.train_config) if before else {}

@@ -44,6 +44,11 @@ def test_a_port_that_is_no_number(tmp_path: Path) -> None:
     assert done.returncode == 1 and "PORT must be a number" in done.stdout
 
 
+def test_a_number_of_web_processes_that_is_none(tmp_path: Path) -> None:
+    done = run(tmp_path, WEB_PROCESSES="all")
+    assert done.returncode == 1 and "WEB_PROCESSES must be a number" in done.stdout
+
+
 def test_a_second_studio_on_the_same_data_folder(tmp_path: Path) -> None:
     with checks.only_one(tmp_path):
         done = run(tmp_path)

@@ -12,9 +12,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import F
 
-from jobs.models import Adapter, LanguageModel
 from workspace import prompts
-from workspace.chat_forms import ChatSettings, PastedNumber
+from workspace.chat_forms import Answerers, ChatSettings, PastedNumber
 from workspace.drafts import NUMBERS, SHOTS, Draft
 from workspace.fewshot import HOWS, MAX_SHOTS
 from workspace.models import ExampleSetVersion, Prompt, Team
@@ -93,8 +92,9 @@ class EditorForm(forms.Form):
     def __init__(self, team: Team, draft: Draft, *, posted: bool) -> None:
         super().__init__(draft.fields if posted else None, initial=draft.fields, label_suffix="")
         self.draft = draft
+        self.who = Answerers(team)
         models: Any = self.fields["model"]
-        models.choices = model_choices(team, draft.fields.get("model", ""))
+        models.choices = model_choices(self.who, draft.fields.get("model", ""))
         sets = example_versions(team, draft.fields.get("examples", ""))
         self.versions = {str(version.pk): version for version in sets}
         examples: Any = self.fields["examples"]
@@ -199,12 +199,10 @@ def read_json(text: str) -> dict[str, Any]:
     return value
 
 
-def model_choices(team: Team, chosen: str) -> list[tuple[str, str]]:
+def model_choices(who: Answerers, chosen: str) -> list[tuple[str, str]]:
     """By key, as programs name them: a version stays readable where the model is gone."""
-    models = LanguageModel.objects.for_team(team)
-    choices = [("", "Chosen when it is used"), *((model.key, model.name) for model in models)]
-    adapters = Adapter.objects.for_team(team).filter(base__in=models)
-    choices += [(adapter.key, f"{adapter} (adapter of {adapter.base})") for adapter in adapters]
+    choices = [("", "Chosen when it is used"), *((model.key, model.name) for model in who.models.values())]
+    choices += [(adapter.key, f"{adapter} (adapter of {adapter.base})") for adapter in who.adapters.values()]
     if chosen and chosen not in dict(choices):
         choices.append((chosen, f"{chosen} (not here)"))
     return choices

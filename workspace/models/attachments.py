@@ -26,8 +26,8 @@ class AttachmentQuerySet(models.QuerySet["Attachment"]):
         return self.filter(chat=chat, author=user, message=None).light()
 
     def light(self) -> Self:
-        """Without the text, which may be long, and with what a chip shows."""
-        return self.defer("text").select_related("prompt_version__prompt", "examples__set")
+        """Without the text, which may be long, and with what a chip shows: asked for apart, because most chats have none."""
+        return self.defer("text").prefetch_related("prompt_version", "examples")
 
     def send(self, said: Message, author: User, wanted: Sequence[uuid.UUID]) -> None:
         """Send these of the chat (or its pair's) with `said`, in this order: those that wait in its author's composer are

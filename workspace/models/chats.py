@@ -22,6 +22,17 @@ from workspace.models.messages import Message, Turn, left_out
 from workspace.models.people import Team, User
 from workspace.models.shared import Shared
 
+# What a page shows of a turn, and so all that is read of it: a generation also holds the whole conversation before it.
+REPLY = (
+    "state", "message", "lease_until", "params", "prefill", "text", "sequence_number", "text_sha256", "prompt_tokens",
+    "completion_tokens", "first_token_ms", "total_ms", "finish_reason", "schema_problem", "repairs",
+)  # fmt: skip
+SHOWN = (
+    "chat", "parent", "role", "text", "client_id", "left_out", "stand_in", "created_at", "author__name", "author__email",
+    "generation__model__name", "generation__adapter__name",
+    *(f"{reply}__{name}" for reply in ("generation", "generation__repair") for name in REPLY),
+)  # fmt: skip
+
 ALONE_TOO_LONG = "The last message is too long by itself, even without the turns before it. Edit it to be shorter."
 
 
@@ -252,7 +263,7 @@ class Chat(Shared):
 
     def path(self, at: uuid.UUID | None = None, *, texts: bool = False) -> list[Turn]:
         """The branch through `at`, down to its latest message; the chat's latest branch by default.
-        `texts` brings the texts of attached files along, which a page does not show."""
+        `texts` brings along what a page does not show: the texts of attached files, and corrections that stand in."""
         children: dict[uuid.UUID | None, list[uuid.UUID]] = defaultdict(list)
         parents: dict[uuid.UUID, uuid.UUID | None] = {}
         written = {}
@@ -271,8 +282,10 @@ class Chat(Shared):
             leaf = parents[leaf]
         attached = self.attachments.all() if texts else self.attachments.light()
         messages = self.messages.select_related(
-            "author", "generation__adapter", "generation__model", "generation__repair__adapter",
-            "generation__repair__model", "prompt_version__prompt", "stand_in",
-        )  # fmt: skip
-        rows = messages.prefetch_related(models.Prefetch("attachments", attached)).in_bulk(ids)
+            "author", "generation__adapter", "generation__model", "generation__repair", *(["stand_in"] if texts else [])
+        )
+        messages = messages if texts else messages.only(*SHOWN)
+        rows = messages.in_bulk(ids)
+        said = [message for message in rows.values() if message.generation_id is None]  # replies have no attachments
+        models.prefetch_related_objects(said, models.Prefetch("attachments", attached))
         return [Turn.of(rows[pk], children[parents[pk]]) for pk in reversed(ids)]

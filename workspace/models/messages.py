@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import models
 from django.db.models import Q
@@ -103,6 +104,7 @@ class Turn:
     previous: uuid.UUID | None
     following: uuid.UUID | None
     opinions: Opinions | None = None  # of a reply
+    drawn_as: Any = None  # names the drawing that one reader gets, once it is settled
 
     @property
     def pk(self) -> uuid.UUID:
@@ -119,6 +121,18 @@ class Turn:
             else "said"
         )
         return f"{state} {self.number}/{self.count} {self.message.stand_in_id or ''}"
+
+    @property
+    def settled(self) -> tuple[Any, ...] | None:
+        """All that decides how it is drawn, apart from its reader and its comments. None while more than this counts: it is
+        being written, someone has an opinion of it, or something came with it."""
+        message, reply = self.message, self.message.reply
+        where = (message.pk, self.number, self.count, self.previous, self.following)
+        if message.generation is None or reply is None:
+            return None if message.attachments.all() else (*where, str(message.author))
+        if not reply.is_final or reply.schema is not None or self.opinions is None or self.opinions.stamp:
+            return None
+        return (*where, str(message.generation.adapter or message.generation.model), self.stamp)
 
     @classmethod
     def of(cls, message: Message, siblings: list[uuid.UUID]) -> Turn:

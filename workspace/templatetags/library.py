@@ -6,8 +6,9 @@ from typing import Any
 
 from django import template
 
-from workspace.library import Filters
+from workspace.library import Filters, Row
 from workspace.models import Prompt
+from workspace.templatetags.studio import since
 
 register = template.Library()
 
@@ -18,6 +19,12 @@ def query(filters: Filters, **changes: Any) -> str:
     if "tags" in changes:
         changes["tags"] = tuple(changes["tags"])
     return filters.query(**changes)
+
+
+@register.filter
+def drawn_as(row: Row, filters: Filters) -> tuple[Any, ...]:
+    """Names the drawing of a line of the list, for `kept`."""
+    return ("prompt", *row.shown, filters.folder, row.version and since(row.version.created_at))
 
 
 @register.filter

@@ -11,14 +11,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from django import template
 from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from workspace.models import Activity, Comment, Notification
 from workspace.models.activity import heard_as
 from workspace.models.comments import OpenThreads
+from workspace.templatetags.studio import icon
 
 register = template.Library()
 
@@ -70,21 +74,37 @@ def comment_counts(context: dict[str, Any], kind: str, things: Iterable[Any]) ->
     return Comment.objects.count_open(context["team"], kind, [getattr(thing, "pk", thing) for thing in things])
 
 
-@register.inclusion_tag("workspace/_comments_button.html", takes_context=True)
+BUTTON = (
+    '<button type="button" class="button button-quiet button-small comments-button" data-comments="{}:{}"{} data-url="{}{}" '
+    'title="Comments" aria-label="Comments{}">{}<span class="comments-count">{}</span></button>'
+)
+
+
+@register.simple_tag(takes_context=True)
 def comments(
     context: dict[str, Any], kind: str, object_id: Any, part: int | None = None, counts: OpenThreads | None = None
-) -> dict[str, Any]:
-    """The button that opens an object's comments, with how many threads are open."""
+) -> SafeString:
+    """The button that opens an object's comments, with how many threads are open. Formatted here and not by a template:
+    a list has a hundred of them, and as an inclusion tag they were a third of its time."""
     team = context["team"]
     if counts is None:
         counts = Comment.objects.count_open(team, kind, [object_id])
-    url = reverse("comments", kwargs={"team": team.slug, "kind": kind, "object_id": str(object_id)})
-    return {
-        "on": f"{kind}:{object_id}",
-        "part": part,
-        "url": url if part is None else f"{url}?part={part}",
-        "count": counts.of(object_id, part),
-    }
+    count = counts.of(object_id, part)
+    return format_html(
+        BUTTON, kind, object_id, "" if part is None else format_html(' data-part="{}"', part),
+        comments_url(team.slug, kind, object_id), "" if part is None else f"?part={part}",
+        f": {count} open" if count else "", icon("message-circle"), count or "",
+    )  # fmt: skip
+
+
+def comments_url(team: str, kind: str, object_id: Any) -> str:
+    return _comments_root(team, kind) + f"{object_id}/"
+
+
+@lru_cache(maxsize=256)
+def _comments_root(team: str, kind: str) -> str:
+    """The address up to the object's id: finding it takes longer than writing the id."""
+    return reverse("comments", kwargs={"team": team, "kind": kind, "object_id": "0"}).removesuffix("0/")
 
 
 @register.simple_tag(takes_context=True)

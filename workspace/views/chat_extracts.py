@@ -85,7 +85,7 @@ def named(request: StudioRequest, chat: Chat, *, most: int, folders: bool) -> Na
 
 
 def branch(chat: Chat, form: NameForm) -> Any:
-    return chat.path(form.cleaned_data["at"])
+    return chat.path(form.cleaned_data["at"], texts=True)
 
 
 def page(request: StudioRequest, chat: Chat, form: NameForm, into: str) -> HttpResponse:

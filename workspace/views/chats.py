@@ -19,7 +19,7 @@ from llmstudio.asked import key_in, key_or_404
 from llmstudio.http import StudioRequest
 from workspace.chat_forms import Answerers, ChatSettings, answers_key
 from workspace.chats import Refused
-from workspace.models import Attachment, Chat, Feedback, Role, Team
+from workspace.models import Attachment, Chat, Comment, Feedback, Role, Team
 
 PAGE = 60  # conversations listed at once
 
@@ -59,9 +59,9 @@ def chat_with_adapter(request: StudioRequest) -> HttpResponse:
 
 def chat(request: StudioRequest, chat_id: UUID) -> HttpResponse:
     chat = owned(request.team, chat_id)
-    left = Chat.objects.filter(team=request.team, beside=chat).first()
+    left = Chat.objects.filter(team=request.team, beside=chat).values_list("pk", flat=True).first()
     if left:
-        return redirect(left)
+        return redirect("chat", team=request.team.slug, chat_id=left)
     at = position(request)
     panes = [pane(request, one, at) for one in (chat, chat.beside) if one]
     waiting = list(Attachment.objects.waiting(chat, request.user))
@@ -141,10 +141,11 @@ def position(request: StudioRequest) -> UUID | None:
 
 
 def owned(team: Team, chat_id: UUID) -> Chat:
-    rows = Chat.objects.select_related(
-        "team", "author", "model", "adapter__base", "beside__team", "beside__model", "beside__adapter"
-    )
-    return get_object_or_404(rows, team=team, pk=chat_id)
+    chat: Chat = get_object_or_404(Chat.objects.select_related("model", "adapter"), team=team, pk=chat_id)
+    for one in (chat, chat.beside):
+        if one:
+            one.team = team
+    return chat
 
 
 def listed(request: StudioRequest, current: Chat | None = None) -> dict[str, Any]:
@@ -159,7 +160,12 @@ def listed(request: StudioRequest, current: Chat | None = None) -> dict[str, Any
         rows = rows.filter(author=request.user)
     if query:
         rows = rows.search(query)
-    found = list(rows.select_related("team", "author", "model", "adapter")[: PAGE + 1])
+    rows = rows.select_related("author", "model", "adapter").only(
+        "team", "title", "beside", "updated_at", "author__name", "author__email", "model__name", "adapter__name"
+    )
+    found = list(rows[: PAGE + 1])
+    for one in found:
+        one.team = request.team
     here = str(current.pk) if current else request.GET.get("here", "")
     asked = {"q": query, "who": who, "archived": "1" if archived else "", "here": here}
     return {
@@ -169,31 +175,43 @@ def listed(request: StudioRequest, current: Chat | None = None) -> dict[str, Any
         "who": who,
         "archived": archived,
         "here": here,
+        "current": key_in(here),
         "filters": urlencode({key: value for key, value in asked.items() if value}),
     }
 
 
 def pane(request: StudioRequest, chat: Chat, at: UUID | None = None) -> dict[str, Any]:
     """One conversation with all that is shown around it."""
+    may_say = request.membership.may(Role.EDITOR) and chat.archived_at is None
     turns = chat.path(at)
     replies = [turn.message.generation_id for turn in turns if turn.message.generation_id]
     opinions = Feedback.objects.opinions(replies, request.user)
+    open_threads = Comment.objects.count_open(request.team, "message", [turn.pk for turn in turns])
+    reader = (request.team.slug, request.user.pk, request.membership.role, may_say)
     turns = [
         replace(turn, opinions=opinions[turn.message.generation_id]) if turn.message.generation_id else turn
         for turn in turns
     ]
+    turns = [
+        replace(turn, drawn_as=("turn", settled, open_threads.of(turn.pk), reader))
+        if (settled := turn.settled)
+        else turn
+        for turn in turns
+    ]
     latest = next((turn.message.reply for turn in reversed(turns) if turn.message.reply), None)
-    room = chat.model.room()
+    workers = list(Worker.objects.alive())
+    room = chat.model.room(workers)
     used = latest.prompt_tokens + latest.completion_tokens if latest else 0
     return {
         "chat": chat,
         "turns": turns,
         "leaf": turns[-1].message.pk if turns else "",
-        "worker_alive": "infer" in Worker.objects.kinds_alive(),
+        "worker_alive": any(worker.kind == "infer" for worker in workers),
         "used": used,
         "room": room,
         "left": max(room - used, 0),
-        "may_say": request.membership.may(Role.EDITOR) and chat.archived_at is None,
+        "may_say": may_say,
+        "open_threads": open_threads,
         "form": ChatSettings(chat),
     }
 

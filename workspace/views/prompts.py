@@ -12,7 +12,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 
-from jobs.models import LanguageModel
 from llmstudio.asked import key_or_404, number_in
 from llmstudio.http import StudioRequest
 from workspace.drafts import Draft
@@ -25,8 +24,9 @@ from workspace.variables import KINDS
 
 
 def owned(team: Team, prompt_id: UUID) -> Prompt:
-    rows = Prompt.objects.select_related("team", "author", "parent__prompt__team")
-    return get_object_or_404(rows, team=team, pk=prompt_id)
+    prompt: Prompt = get_object_or_404(Prompt.objects.defer("search"), team=team, pk=prompt_id)
+    prompt.team = team
+    return prompt
 
 
 def prompt(request: StudioRequest, prompt_id: UUID) -> HttpResponse:
@@ -138,8 +138,8 @@ def editor(
             draft.spec(name) | {"choices": draft.fields.get(f"choices:{name}", "")} for name in draft.variable_names
         ],
         "kinds": KINDS,
-        "counters": LanguageModel.objects.for_team(request.team),
-        "counts_with": chosen_model(request.team, draft.fields.get("model", "")),
+        "counters": form.who.models.values(),
+        "counts_with": chosen_model(form.who, draft.fields.get("model", "")),
         "limit": MAX_CHARACTERS,
         "labels": prompt.labels_by_version().get(prompt.latest, []) if prompt.latest else [],
     }
@@ -162,7 +162,7 @@ def prompt_preview(request: StudioRequest) -> HttpResponse:
     form = EditorForm(request.team, Draft.posted(request.POST), posted=True)
     context: dict[str, Any] = {"problems": problems_in(form)}
     if not context["problems"]:
-        model = chosen_model(request.team, request.POST.get("count_with") or form.cleaned_data["model"])
+        model = chosen_model(form.who, request.POST.get("count_with") or form.cleaned_data["model"])
         seen = preview(about, form.content, request.POST, model)
         context |= {"seen": seen, "values_stale": seen.values and seen.shape != request.POST.get("shape")}
     return render(request, "workspace/_prompt_preview.html", context)

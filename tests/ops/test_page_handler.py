@@ -1,0 +1,28 @@
+"""Pages have a handler of their own, for synchronous views; whatever waits asynchronously is under /v1 and /api."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from asgiref.sync import iscoroutinefunction
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from llmstudio.asgi import WAITING, pages
+
+
+def views(patterns: list[URLPattern | URLResolver], before: str = "/") -> Iterator[tuple[str, object]]:
+    for pattern in patterns:
+        path = before + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from views(pattern.url_patterns, path)
+        else:
+            yield path, pattern.callback
+
+
+def test_every_asynchronous_view_is_where_no_thread_is_held_for_it() -> None:
+    waiting = [path for path, view in views(get_resolver().url_patterns) if iscoroutinefunction(view)]
+    assert waiting and [path for path in waiting if not path.startswith(WAITING)] == []
+
+
+def test_the_middleware_of_pages_changes_threads_once() -> None:
+    assert not any(iscoroutinefunction(each) for each in pages._view_middleware)
