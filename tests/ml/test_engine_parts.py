@@ -105,7 +105,7 @@ def test_greedy_transformers_is_plain_generate_token_for_token(
 def test_drawing_follows_the_parameters() -> None:
     import torch
 
-    from jobs.ml.engines.torch_engine import draw
+    from jobs.ml.engines.drawing import draw
 
     logits = torch.tensor([3.0, 2.0, 1.0, -1.0])
     generator = torch.Generator()
@@ -132,7 +132,7 @@ def test_drawing_follows_the_parameters() -> None:
 def test_only_what_is_allowed_may_be_drawn_and_no_token_that_nobody_knows() -> None:
     import torch
 
-    from jobs.ml.engines.torch_engine import keep_to
+    from jobs.ml.engines.drawing import keep_to
 
     logits = torch.arange(20.0)
     keep_to(bytes([0b1000_0001, 0b10, 0]), logits)
