@@ -11,7 +11,7 @@ from jobs.ml.engines.base import AdapterRef
 from jobs.ml.engines.open import open_engine
 from jobs.ml.template import load_template
 
-from .engine_fixtures import Listener
+from .listening import Listener
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 KINDS = {  # unequal in rank, in layers and in how they are scaled

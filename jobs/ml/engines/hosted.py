@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from jobs.ml.engines.base import AdapterRef, Delta, FinishReason, Request, UnknownAdapter
 
@@ -100,6 +101,7 @@ class HostedEngine(ABC):
     def __init__(self, *, context_length: int, capacity: int, hosts: int, cache_tokens: int = sys.maxsize) -> None:
         self.context_length = context_length
         self.capacity = capacity
+        self.pace: dict[str, Any] = {}
         self._hosts = hosts
         self._cache_tokens = cache_tokens
         self._lock = threading.Lock()
