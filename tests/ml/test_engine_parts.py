@@ -163,6 +163,23 @@ def test_a_model_whose_tokenizer_llguidance_cannot_read_answers_without(toy_base
 # --- llama.cpp ---
 
 
+@pytest.mark.parametrize(
+    ("gigabytes", "slot", "rooms"),
+    [
+        (4, 94e6, (4, 2, 2)),  # SmolLM2-135M, 4,096 tokens
+        (24, 94e6, (8, 4, 8)),
+        (512, 94e6, (8, 4, 8)),
+        (24, 2e9, (1, 1, 1)),  # a base whose caches are large still answers, one at a time
+    ],
+)
+def test_how_many_replies_llama_makes_at_a_time_follows_from_the_memory(gigabytes, slot, rooms) -> None:
+    from jobs.ml.engines.llama_engine import MEMORY_SHARE, Rooms
+
+    found = Rooms.within(int(gigabytes * 1e9) // MEMORY_SHARE, int(slot))
+    assert (found.base, found.adapter, found.adapters) == rooms
+    assert found.base < found.capacity <= 2 * found.base
+
+
 def test_llama_recovers_when_an_adapter_file_vanishes_and_comes_back(
     base_dir: Path,
     adapters: dict[str, AdapterRef],
