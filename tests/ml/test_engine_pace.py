@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -47,6 +48,12 @@ def test_a_thread_more_must_be_worth_it_and_one_slow_try_decides_nothing() -> No
     assert (found.decode, found.batch) == (1, 2)
 
 
+@pytest.mark.parametrize(("speeds", "batch"), [([90, 80], 2), ([110, 80], 1)])
+def test_all_threads_read_prompts_unless_fewer_are_much_faster(speeds: list[float], batch: int) -> None:
+    trials = Trials(decode={1: [100, 100], 2: [50, 50]}, batch={1: [speeds[0]] * 2, 2: [speeds[1]] * 2})
+    assert pace.measured(lambda threads: trials(Path(), threads), [1, 2]).batch == batch
+
+
 @pytest.mark.parametrize(("most", "tried"), [(2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
 def test_the_numbers_tried_double_up_to_all(most: int, tried: list[int]) -> None:
     assert pace.candidates(most) == tried
@@ -62,6 +69,7 @@ def test_the_choice_is_kept_beside_the_model_and_made_anew_on_another_machine(
 ) -> None:
     trials = Trials(SLEEPY.speeds["decode"], SLEEPY.speeds["batch"])
     monkeypatch.setattr(pace, "Trial", trials)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 9, 9))
     first = pace.choose(gguf, 2)
     assert (first.decode, first.batch, trials.opened) == (1, 2, 2)
     assert pace.choose(gguf, 2) == first
@@ -73,6 +81,13 @@ def test_the_choice_is_kept_beside_the_model_and_made_anew_on_another_machine(
     (gguf.parent / pace.KEPT).write_text("{half a fi")
     assert pace.choose(gguf, 2) == first
     assert trials.opened == 6
+
+
+def test_a_choice_made_on_a_busy_machine_is_not_kept(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "Trial", Trials(SLEEPY.speeds["decode"], SLEEPY.speeds["batch"]))
+    monkeypatch.setattr(os, "getloadavg", lambda: (1000, 0, 0))
+    assert pace.choose(gguf, 2).decode == 1
+    assert not (gguf.parent / pace.KEPT).exists()
 
 
 def test_with_one_thread_there_is_nothing_to_choose(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:

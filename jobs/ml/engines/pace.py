@@ -3,7 +3,7 @@
 Two threads that wait for each other after every small matrix product can be slower than one: on virtual cores that sleep
 while they wait, one stream of SmolLM2-135M came at 36 tokens/s with two and at 48 to 70 with one, while reading a prompt
 took half as long with two. Which it is depends on the machine and the model, so it is tried: half a second for each
-number of threads, once; the choice is kept beside the model.
+number of threads; the choice is kept beside the model, unless the machine was busy while it was made.
 It knows llama.cpp and files; it does not know requests, adapters or other programs that take the cores for a while.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import platform
 import secrets
 import time
@@ -25,10 +26,11 @@ import xllamacpp
 log = logging.getLogger(__name__)
 
 KEPT = "pace.json"  # beside the model: {key: choice}
-DECODED, READ = 24, 128  # tokens of one try
+DECODED, READ, STEP = 24, 128, 32  # tokens of one try, and of a piece of prompt that is not interrupted
 TRY_SECONDS = 0.4  # for each of the two, with a model that is slow
 TRIES = 2  # the better counts: what others do to the machine only slows
-WORTH = 1.05  # a thread more must bring this much, because it is not there for others then
+WORTH = 1.05  # a thread more must bring one reply this much, because it is not there for others then
+LOSS = 1.25  # all threads read prompts, unless fewer are faster by this much, as where two share a core
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ def choose(gguf: Path, most: int) -> Pace:
     except RuntimeError:  # the model cannot be opened; whoever opens it next says why
         return Pace(most, most, {})
     log.info("llama.cpp decodes with %d threads and reads with %d: %s", pace.decode, pace.batch, pace.measured)
+    if os.getloadavg()[0] > len(os.sched_getaffinity(0)):
+        return pace  # for now; the next start tries again
     choices: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError):
         choices = json.loads(kept.read_text(encoding="utf-8"))
@@ -73,15 +77,12 @@ def measured(trial: Callable[[int], Trial], threads: list[int]) -> Pace:
         for count, one in trials.items():
             for kind, speed in (("batch", one.read()), ("decode", one.decode())):
                 best[kind][count] = max(speed, best[kind].get(count, 0.0))
-    chosen = {kind: _least(speeds) for kind, speeds in best.items()}
     rounded = {kind: {str(count): round(speed, 1) for count, speed in speeds.items()} for kind, speeds in best.items()}
-    return Pace(chosen["decode"], chosen["batch"], rounded)
-
-
-def _least(speeds: dict[int, float]) -> int:
-    """The fewest threads that nothing beats by what a thread more must bring."""
-    fastest = max(speeds.values())
-    return min(count for count, speed in speeds.items() if speed * WORTH >= fastest)
+    decode, batch = best["decode"], best["batch"]
+    fewest = min(count for count, speed in decode.items() if speed * WORTH >= max(decode.values()))
+    quickest = max(batch, key=lambda count: batch[count])
+    most = max(batch)
+    return Pace(fewest, quickest if batch[quickest] > LOSS * batch[most] else most, rounded)
 
 
 class Trial:
@@ -91,7 +92,7 @@ class Trial:
         params = xllamacpp.CommonParams()
         params.model.path = str(gguf)
         params.n_ctx, params.n_parallel = 2 * (READ + DECODED), 1
-        params.n_batch = params.n_ubatch = READ
+        params.n_batch = params.n_ubatch = STEP
         for pool in (params.cpuparams, params.cpuparams_batch):
             pool.n_threads, pool.poll = threads, 0
         params.cache_ram_mib, params.verbosity, params.n_threads_http = 0, 0, 1
@@ -101,23 +102,23 @@ class Trial:
 
     def read(self) -> float:
         """Tokens/s of a prompt that it has not read yet."""
-        return self._timed([secrets.randbelow(200) + 100 for _ in range(READ)], 1, READ)
+        return self._timed([secrets.randbelow(200) + 100 for _ in range(READ)], 1, "prompt_per_second")
 
     def decode(self) -> float:
-        return self._timed([100], DECODED, DECODED)
+        return self._timed([100], DECODED, "predicted_per_second")
 
-    def _timed(self, prompt: list[int], tokens: int, counted: int) -> float:
-        began, seen = time.perf_counter(), 0
+    def _timed(self, prompt: list[int], tokens: int, speed: str) -> float:
+        """What llama.cpp says of its own speed when it is done, or when the time is up."""
+        began, found = time.perf_counter(), 0.0
 
         def receive(chunk: dict[str, Any]) -> bool:
-            nonlocal seen
-            seen += 1
-            return seen > 1 and time.perf_counter() - began > TRY_SECONDS
+            nonlocal found
+            found = chunk.get("timings", {}).get(speed) or found
+            return found > 0 and time.perf_counter() - began > TRY_SECONDS
 
         call = {"prompt": prompt, "max_tokens": tokens, "ignore_eos": True, "stream": True, "temperature": 0}
-        self._server.handle_completions(call, receive)
-        done = counted if tokens == 1 else min(seen, counted)
-        return done / (time.perf_counter() - began)
+        self._server.handle_completions({**call, "return_progress": True, "timings_per_token": True}, receive)
+        return found
 
 
 def processor() -> str:
