@@ -2,7 +2,7 @@
 
 A host holds the base with at most one adapter and answers several requests at a time; hosts do not wait for each other,
 so the base and an adapter side by side stream at the same pace. The least recently used idle host makes room for a
-new one. This module knows queues, budgets and threads; how tokens are made is the host's business.
+new one. An engine whose host mixes adapters has only that one (`_home`). This module knows queues, budgets and threads; how tokens are made is the host's business.
 """
 
 from __future__ import annotations
