@@ -1,6 +1,6 @@
 """Eight people on eight adapters of one base, at once: what does it cost against eight people on one?
 
-    python -m bench.adapters [--rounds 3] [--tokens 32]
+    python -m bench.adapters [--rounds 3] [--tokens 24]
 
 Transformers engine: all eight in one continuous batch, against what transformers and PEFT offer, a batching manager for
 each adapter over shared weights (promise: 2 times as fast, and each reply token for token that of PEFT alone).
@@ -174,7 +174,7 @@ def llama_claims(base: Path, adapters: list[AdapterRef], rounds: int, tokens: in
 
 
 def main() -> None:
-    given = options(__doc__, rounds=3, tokens=32)
+    given = options(__doc__, rounds=3, tokens=24)
     base = prepared_models() / "smollm2-135m-instruct"
     with tempfile.TemporaryDirectory() as folder:
         adapters = make_adapters(base, Path(folder))

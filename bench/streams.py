@@ -1,8 +1,8 @@
 """Our llama.cpp engine against llama.cpp's own server, same wheel and same weights: how fast do replies come?
 
-    python -m bench.streams [--rounds 3] [--tokens 48]
+    python -m bench.streams [--rounds 3] [--tokens 32]
 
-Each runs in a process of its own, told the same prompts (token ids) in turns, greedy. Ours as the chat worker opens it;
+Each runs in a process of its own, given prompts (token ids) of the same kind in turns, greedy, none read before. Ours as the chat worker opens it;
 the peer at the wheel's defaults but for the number of threads (all cores) and a place for each of 32 streams.
 Promised against the peer: one stream 0.97 of the tokens/s, 8 and 32 streams the same tokens/s together, the first token
 of a few-shot prompt of 650 tokens as soon. Promised against ourselves: a second request with the same 600 tokens before
@@ -17,6 +17,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class Side:
 
 
 class Prompts:
-    """Prompts that nothing has read before, the same for both sides: each asks for the numbers in the same order."""
+    """Prompts that nothing has read before: a number near the beginning makes each another one."""
 
     def __init__(self, base: Path, seed: int) -> None:
         self.template, self.random = load_template(str(base)), random.Random(seed)
@@ -73,37 +74,31 @@ class Prompts:
 
 
 def main() -> None:
-    given = options(__doc__, rounds=3, tokens=48)
+    given = options(__doc__, rounds=3, tokens=32)
     base = prepared_models() / "smollm2-135m-instruct"
     ours, everything, peer = (Side(name, base) for name in ("ours", "all-threads", "peer"))
-    mine, theirs, third = (Prompts(base, 7) for _ in range(3))
-    length = len(mine.long()[0]), theirs.long(), third.long()
-
-    def streams(side: Side, prompts: Prompts, count: int, what: str) -> Any:
-        return lambda: side([prompts.short() for _ in range(count)], given.tokens)[what]
-
-    def first(side: Side, prompts: Prompts) -> Any:
-        return lambda: side(prompts.long(), 1)["first"][0]
-
+    prompts = Prompts(base, 7)
+    length = len(prompts.long()[0])
     for side in (ours, everything, peer):
-        side([Prompts(base, 1).short() for _ in range(2)], 4)
+        side([prompts.short() for _ in range(2)], 4)
+
+    def streams(side: Side, count: int) -> Callable[[], float]:
+        return lambda: side([prompts.short() for _ in range(count)], given.tokens)["one" if count == 1 else "all"]
+
+    def first(side: Side, prompt: Callable[[], list[int]]) -> Callable[[], float]:
+        return lambda: side([prompt()], 1)["first"][0]
+
     claims = []
-    for name, what, count, least in (
-        ("one stream", "one", 1, 0.97),
-        ("8 streams", "all", 8, 1.0),
-        ("32 streams", "all", 32, 1.0),
-    ):
-        turns = in_turns(streams(ours, mine, count, what), streams(peer, theirs, count, what), given.rounds)
+    for name, count, least in (("one stream", 1, 0.97), ("8 streams", 8, 1.0), ("32 streams", 32, 1.0)):
+        turns = in_turns(streams(ours, count), streams(peer, count), given.rounds)
         claims.append(Claim(name, "tokens/s", turns[0], PEER, turns[1], at_least=least))
-    turns = in_turns(streams(ours, mine, 1, "one"), streams(everything, third, 1, "one"), given.rounds)
+    turns = in_turns(streams(ours, 1), streams(everything, 1), given.rounds)
     claims.append(Claim("one stream, threads by measurement", "tokens/s", turns[0], "all threads", turns[1]))
-    turns = in_turns(
-        lambda: ours([mine.short()], 1)["first"][0], lambda: peer([theirs.short()], 1)["first"][0], given.rounds
-    )
+    turns = in_turns(first(ours, prompts.short), first(peer, prompts.short), given.rounds)
     claims.append(Claim("first token, short prompt", "s", turns[0], PEER, turns[1]))
-    turns = in_turns(first(ours, mine), first(peer, theirs), given.rounds)
-    claims.append(Claim(f"first token, cold, {length[0]} tokens", "s", turns[0], PEER, turns[1], at_most=1.0))
-    pairs = [[ours([prompt], 1)["first"][0] for prompt in mine.long(ends=2)] for _ in range(given.rounds)]
+    turns = in_turns(first(ours, lambda: prompts.long()[0]), first(peer, lambda: prompts.long()[0]), given.rounds)
+    claims.append(Claim(f"first token, cold, {length} tokens", "s", turns[0], PEER, turns[1], at_most=1.0))
+    pairs = [[ours([prompt], 1)["first"][0] for prompt in prompts.long(ends=2)] for _ in range(given.rounds)]
     without, reused = zip(*pairs, strict=True)
     claims.append(Claim("first token, prefix read before", "s", reused, "without", without, at_most=0.2))
     for side in (ours, everything, peer):

@@ -6,7 +6,8 @@ zero what belongs to other adapters, and adds the rest times B: three operations
 and only over the stretch that the step's adapters span. Zeros add nothing, so a token gets what its adapter alone gives
 it, up to the order in which a matrix product sums (float32: 1e-6 of a logit; the tokens are the same).
 
-Measured: see "Adapters in one batch" in docs/performance.md. It knows tensors and PEFT's files; it does not know
+Eight streams on eight adapters came 2.1 to 2.3 times as fast as with a batching manager for each adapter (SmolLM2-135M,
+rank 16, two busy cores); a step costs 1.23 times the CPU time of one on a single adapter. It knows tensors and PEFT's files; it does not know
 requests, queues or text.
 """
 
@@ -63,7 +64,7 @@ class Routing:
     """The adapters of one model, and which tokens of the present step are whose.
 
     `route` and the model's forward pass are called in turn by one thread, so nothing here is locked. `most` adapters
-    stay in place; of more, those that were used longest ago make room.
+    stay in place when a new one comes (and all of the step's, if those are more); those used longest ago make room.
     """
 
     def __init__(self, model: nn.Module, most: int) -> None:

@@ -37,6 +37,7 @@ from jobs.ml.engines.routing import Routing, Weights, read
 from jobs.ml.engines.text import Decoder, StopFilter
 from jobs.ml.template import ChatTemplate
 
+KEPT = 16  # adapters that stay in memory when no reply uses them
 PAGE = 32  # tokens of one piece of the cache
 CUDA_SHARE = 0.75  # of the free memory, for the cache
 
@@ -78,7 +79,7 @@ class TorchEngine(LocalEngine):
             hosts=1,
             cache_tokens=cache_tokens,
         )
-        self._shelf = Shelf(self._base, capacity)
+        self._shelf = Shelf(self._base, KEPT)
         self._ends = _ends(model, self.template)
         self._schemas: Schemas | None = None
         with contextlib.suppress(ValueError):  # a kind of tokenizer that llguidance cannot read
@@ -103,7 +104,7 @@ class TorchEngine(LocalEngine):
             use_async_batching=False,  # sampling looks at the tokens so far, so a step must know the one before
             auto_switch_to_flash=self.device.type == "cuda" and is_flash_attn_2_available(),
         )
-        routing = Routing(self._base, self.capacity)
+        routing = Routing(self._base, KEPT)
         return TorchHost(self._base, self.template, config, self._ends, self._schemas, routing, self._shelf)
 
 
