@@ -23,8 +23,8 @@ from jobs.ml.engines.local import LocalEngine, cores
 from jobs.ml.engines.text import StopFilter
 
 # Read once, when libgomp is loaded: threads that wait must sleep, or an engine and a trainer starve each other; but not at
-# once. Looking for some 20 microseconds first outlasts most waits inside a step: eight streams came at 221 to 274 tokens/s
-# against 152 to 162 without, and 193 to 247 with libgomp's own several milliseconds, which a busy machine pays dearly.
+# once. Looking for some tens of microseconds first outlasts most waits inside a step: eight streams came at 221 to 274
+# tokens/s against 152 to 162 without, and 193 to 247 with libgomp's own several milliseconds, which cost a busy machine dear.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
