@@ -16,42 +16,36 @@ from jobs.ml.engines.pace import Pace
 class Trials:
     """Trials with known results: tokens/s by number of threads, one for each try."""
 
-    def __init__(self, decode: dict[int, list[float]], batch: dict[int, list[float]]) -> None:
-        self.speeds = {"decode": decode, "batch": batch}
+    def __init__(self, speeds: dict[int, list[float]]) -> None:
+        self.speeds = speeds
         self.opened = 0
 
     def __call__(self, gguf: Path, threads: int) -> Trials:
         self.opened += 1
-        trial = Trials(**{kind: {threads: list(speeds[threads])} for kind, speeds in self.speeds.items()})
-        trial.threads = threads
-        return trial
+        return Trials({0: list(self.speeds[threads])})
 
     def decode(self) -> float:
-        return self.speeds["decode"][self.threads].pop(0)
-
-    def read(self) -> float:
-        return self.speeds["batch"][self.threads].pop(0)
+        return self.speeds[0].pop(0)
 
 
-SLEEPY = Trials(decode={1: [50, 60], 2: [20, 36]}, batch={1: [80, 80], 2: [120, 130]})
+SLEEPY = {1: [50, 60], 2: [20, 36]}
 
 
-def test_one_reply_and_a_batch_each_get_what_is_fastest_for_them() -> None:
-    found = pace.measured(lambda threads: SLEEPY(Path(), threads), [1, 2])
-    assert (found.decode, found.batch) == (1, 2)
-    assert found.measured == {"decode": {"1": 60, "2": 36}, "batch": {"1": 80, "2": 130}}
-
-
-def test_a_thread_more_must_be_worth_it_and_one_slow_try_decides_nothing() -> None:
-    trials = Trials(decode={1: [100, 100], 2: [104, 90]}, batch={1: [50, 50], 2: [10, 90]})
+@pytest.mark.parametrize(
+    ("speeds", "decode"),
+    [
+        (SLEEPY, 1),
+        ({1: [100, 100], 2: [104, 90]}, 1),  # a thread more must be worth it
+        ({1: [100, 100], 2: [20, 130]}, 2),  # and one slow try decides nothing
+    ],
+)
+def test_one_reply_gets_the_threads_that_make_it_fastest_and_prompts_get_all(
+    speeds: dict[int, list[float]], decode: int
+) -> None:
+    trials = Trials(speeds)
     found = pace.measured(lambda threads: trials(Path(), threads), [1, 2])
-    assert (found.decode, found.batch) == (1, 2)
-
-
-@pytest.mark.parametrize(("speeds", "batch"), [([90, 80], 2), ([110, 80], 1)])
-def test_all_threads_read_prompts_unless_fewer_are_much_faster(speeds: list[float], batch: int) -> None:
-    trials = Trials(decode={1: [100, 100], 2: [50, 50]}, batch={1: [speeds[0]] * 2, 2: [speeds[1]] * 2})
-    assert pace.measured(lambda threads: trials(Path(), threads), [1, 2]).batch == batch
+    assert (found.decode, found.batch) == (decode, 2)
+    assert found.measured == {str(threads): max(tries) for threads, tries in speeds.items()}
 
 
 @pytest.mark.parametrize(("most", "tried"), [(2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
@@ -67,7 +61,7 @@ def gguf(tmp_path: Path) -> Path:
 def test_the_choice_is_kept_beside_the_model_and_made_anew_on_another_machine(
     gguf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trials = Trials(SLEEPY.speeds["decode"], SLEEPY.speeds["batch"])
+    trials = Trials(SLEEPY)
     monkeypatch.setattr(pace, "Trial", trials)
     monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 9, 9))
     first = pace.choose(gguf, 2)
@@ -84,7 +78,7 @@ def test_the_choice_is_kept_beside_the_model_and_made_anew_on_another_machine(
 
 
 def test_a_choice_made_on_a_busy_machine_is_not_kept(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "Trial", Trials(SLEEPY.speeds["decode"], SLEEPY.speeds["batch"]))
+    monkeypatch.setattr(pace, "Trial", Trials(SLEEPY))
     monkeypatch.setattr(os, "getloadavg", lambda: (1000, 0, 0))
     assert pace.choose(gguf, 2).decode == 1
     assert not (gguf.parent / pace.KEPT).exists()
@@ -105,4 +99,3 @@ def test_a_real_model_is_timed(base_dir: Path, gguf: Path) -> None:
     shutil.copyfile(base_dir / "model.gguf", gguf)
     trial = pace.Trial(gguf, 1)
     assert trial.decode() > 1
-    assert trial.read() > 1

@@ -1,8 +1,8 @@
-"""How many threads llama.cpp is fastest with, for one reply and for a batch: measured on this machine, with this model.
+"""How many threads llama.cpp makes one reply fastest with: measured on this machine, with this model.
 
 Two threads that wait for each other after every small matrix product can be slower than one: on virtual cores that sleep
 while they wait, one stream of SmolLM2-135M came at 36 tokens/s with two and at 48 to 70 with one, while reading a prompt
-took half as long with two. Which it is depends on the machine and the model, so it is tried: half a second for each
+took half as long with two: prompts and batches always get all. Which it is for one reply depends on the machine and the model, so it is tried: half a second for each
 number of threads; the choice is kept beside the model, unless the machine was busy while it was made.
 It knows llama.cpp and files; it does not know requests, adapters or other programs that take the cores for a while.
 """
@@ -26,21 +26,20 @@ import xllamacpp
 log = logging.getLogger(__name__)
 
 KEPT = "pace.json"  # beside the model: {key: choice}
-DECODED, READ, STEP = 24, 128, 32  # tokens of one try, and of a piece of prompt that is not interrupted
-TRY_SECONDS = 0.4  # for each of the two, with a model that is slow
+DECODED = 24  # tokens of one try
+TRY_SECONDS = 0.4  # with a model that is slow
 TRIES = 2  # the better counts: what others do to the machine only slows
 WORTH = 1.05  # a thread more must bring one reply this much, because it is not there for others then
-LOSS = 1.25  # all threads read prompts, unless fewer are faster by this much, as where two share a core
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Threads for one reply at a time, and for batches and prompts; `measured` holds tokens/s by number of threads,
-    and is empty where there was nothing to choose."""
+    """Threads for one reply at a time, and for batches and prompts; `measured` holds tokens/s of one reply by number
+    of threads, and is empty where there was nothing to choose."""
 
     decode: int
     batch: int
-    measured: dict[str, dict[str, float]]
+    measured: dict[str, float]
 
 
 def choose(gguf: Path, most: int) -> Pace:
@@ -54,7 +53,7 @@ def choose(gguf: Path, most: int) -> Pace:
         pace = measured(lambda threads: Trial(gguf, threads), candidates(most))
     except RuntimeError:  # the model cannot be opened; whoever opens it next says why
         return Pace(most, most, {})
-    log.info("llama.cpp decodes with %d threads and reads with %d: %s", pace.decode, pace.batch, pace.measured)
+    log.info("llama.cpp makes one reply with %d threads: %s tokens/s", pace.decode, pace.measured)
     if os.getloadavg()[0] > len(os.sched_getaffinity(0)):
         return pace  # for now; the next start tries again
     choices: dict[str, Any] = {}
@@ -70,19 +69,14 @@ def candidates(most: int) -> list[int]:
 
 
 def measured(trial: Callable[[int], Trial], threads: list[int]) -> Pace:
-    """Try each number of threads, in turns, and take the best of each kind."""
-    best: dict[str, dict[int, float]] = {"decode": {}, "batch": {}}
+    """Try each number of threads, in turns, and take the fewest that nothing beats by what a thread more must bring."""
+    best = dict.fromkeys(threads, 0.0)
     trials = {count: trial(count) for count in threads}
     for _ in range(TRIES):
         for count, one in trials.items():
-            for kind, speed in (("batch", one.read()), ("decode", one.decode())):
-                best[kind][count] = max(speed, best[kind].get(count, 0.0))
-    rounded = {kind: {str(count): round(speed, 1) for count, speed in speeds.items()} for kind, speeds in best.items()}
-    decode, batch = best["decode"], best["batch"]
-    fewest = min(count for count, speed in decode.items() if speed * WORTH >= max(decode.values()))
-    quickest = max(batch, key=lambda count: batch[count])
-    most = max(batch)
-    return Pace(fewest, quickest if batch[quickest] > LOSS * batch[most] else most, rounded)
+            best[count] = max(best[count], one.decode())
+    fewest = min(count for count, speed in best.items() if speed * WORTH >= max(best.values()))
+    return Pace(fewest, max(threads), {str(count): round(speed, 1) for count, speed in best.items()})
 
 
 class Trial:
@@ -91,8 +85,7 @@ class Trial:
     def __init__(self, gguf: Path, threads: int) -> None:
         params = xllamacpp.CommonParams()
         params.model.path = str(gguf)
-        params.n_ctx, params.n_parallel = 2 * (READ + DECODED), 1
-        params.n_batch = params.n_ubatch = STEP
+        params.n_ctx, params.n_parallel = 2 * DECODED, 1
         for pool in (params.cpuparams, params.cpuparams_batch):
             pool.n_threads, pool.poll = threads, 0
         params.cache_ram_mib, params.verbosity, params.n_threads_http = 0, 0, 1
@@ -100,24 +93,17 @@ class Trial:
         params.api_keys = [secrets.token_urlsafe(32)]
         self._server = xllamacpp.Server(params)
 
-    def read(self) -> float:
-        """Tokens/s of a prompt that it has not read yet."""
-        return self._timed([secrets.randbelow(200) + 100 for _ in range(READ)], 1, "prompt_per_second")
-
     def decode(self) -> float:
-        return self._timed([100], DECODED, "predicted_per_second")
-
-    def _timed(self, prompt: list[int], tokens: int, speed: str) -> float:
-        """What llama.cpp says of its own speed when it is done, or when the time is up."""
+        """Tokens/s as llama.cpp says when it is done, or when the time is up."""
         began, found = time.perf_counter(), 0.0
 
         def receive(chunk: dict[str, Any]) -> bool:
             nonlocal found
-            found = chunk.get("timings", {}).get(speed) or found
+            found = chunk.get("timings", {}).get("predicted_per_second") or found
             return found > 0 and time.perf_counter() - began > TRY_SECONDS
 
-        call = {"prompt": prompt, "max_tokens": tokens, "ignore_eos": True, "stream": True, "temperature": 0}
-        self._server.handle_completions({**call, "return_progress": True, "timings_per_token": True}, receive)
+        call = {"prompt": [100], "max_tokens": DECODED, "ignore_eos": True, "stream": True, "temperature": 0}
+        self._server.handle_completions({**call, "timings_per_token": True}, receive)
         return found
 
 
