@@ -242,6 +242,7 @@ class Berths:
             "models": [berth.model.key for berth in berths if berth.engine],
             "context": {berth.model.key: berth.engine.context_length for berth in berths if berth.engine},
             "constrains": {berth.model.key: berth.engine.constrains for berth in berths if berth.engine},
+            "pace": {berth.model.key: berth.engine.pace for berth in berths if berth.engine and berth.engine.pace},
             "engine": next((berth.kind for berth in berths if berth.kind), settings.STUDIO_ENGINE),
             "capacity": sum(berth.capacity for berth in berths) or BEFORE_OPEN,
             "in_flight": sum(len(berth.replies) for berth in berths),

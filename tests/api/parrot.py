@@ -13,7 +13,7 @@ from jobs.ml.engines.base import ContextOverflow, Delta, Request
 class Parrot:
     """Answers with the words it was taught. With `slow` set it says one word each time `go` is set."""
 
-    context_length, capacity, constrains = 100, 4, False
+    context_length, capacity, constrains, pace = 100, 4, False, {}
 
     def __init__(self) -> None:
         self.words = ["Bon", "jour", " à", " tous"]

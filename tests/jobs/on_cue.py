@@ -13,6 +13,7 @@ class Engine:
     capacity = 3
     context_length = 100
     constrains = True
+    pace = {"decode": 1, "batch": 2}
 
     def __init__(self):
         self.requests, self.cancelled, self.loaded, self.closed = {}, [], [], False

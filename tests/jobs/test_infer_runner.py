@@ -202,4 +202,5 @@ def test_facts_say_what_is_open(runner, opened, ask):
     until(runner, submitted(opened, ask()))
     facts = SimpleNamespace(**runner.facts())
     assert facts.constrains == {"one": True}
+    assert facts.pace == {"one": {"decode": 1, "batch": 2}}
     assert (facts.models, facts.engine, facts.capacity, facts.in_flight) == (["one"], "llama", 3, 1)

@@ -144,7 +144,9 @@ def test_cancel_reaches_a_reply_that_has_not_begun(chat: Listener) -> None:
         chat.engine.cancel(reply.id)
     chat.wait(reading, *waiting)
     assert {reply.last.finish_reason for reply in (reading, *waiting)} == {"cancelled"}
-    assert time.monotonic() - asked < 3
+    assert (
+        time.monotonic() - asked < 5
+    )  # a piece of a prompt is read to its end, by one busy core in 2 s; all of it takes 15
     chat.engine.cancel("nobody")
 
 

@@ -105,7 +105,7 @@ def test_greedy_transformers_is_plain_generate_token_for_token(
 def test_drawing_follows_the_parameters() -> None:
     import torch
 
-    from jobs.ml.engines.torch_engine import draw
+    from jobs.ml.engines.drawing import draw
 
     logits = torch.tensor([3.0, 2.0, 1.0, -1.0])
     generator = torch.Generator()
@@ -132,7 +132,7 @@ def test_drawing_follows_the_parameters() -> None:
 def test_only_what_is_allowed_may_be_drawn_and_no_token_that_nobody_knows() -> None:
     import torch
 
-    from jobs.ml.engines.torch_engine import keep_to
+    from jobs.ml.engines.drawing import keep_to
 
     logits = torch.arange(20.0)
     keep_to(bytes([0b1000_0001, 0b10, 0]), logits)
@@ -161,6 +161,23 @@ def test_a_model_whose_tokenizer_llguidance_cannot_read_answers_without(toy_base
 
 
 # --- llama.cpp ---
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "slot", "rooms"),
+    [
+        (4, 94e6, (4, 2, 2)),  # SmolLM2-135M, 4,096 tokens
+        (24, 94e6, (8, 4, 8)),
+        (512, 94e6, (8, 4, 8)),
+        (24, 2e9, (1, 1, 1)),  # a base whose caches are large still answers, one at a time
+    ],
+)
+def test_how_many_replies_llama_makes_at_a_time_follows_from_the_memory(gigabytes, slot, rooms) -> None:
+    from jobs.ml.engines.llama_engine import MEMORY_SHARE, Rooms
+
+    found = Rooms.within(int(gigabytes * 1e9) // MEMORY_SHARE, int(slot))
+    assert (found.base, found.adapter, found.adapters) == rooms
+    assert found.base < found.capacity <= 2 * found.base
 
 
 def test_llama_recovers_when_an_adapter_file_vanishes_and_comes_back(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from jobs.ml.config import SamplingParams
 
@@ -73,6 +73,7 @@ class Engine(Protocol):
     constrains: (
         bool  # decoding keeps to a request's JSON Schema (but for a continued answer); else it is only asked for
     )
+    pace: dict[str, Any]  # how it shares out the cores, if it has measured that: threads for `decode` and `batch`
 
     def submit(self, request: Request) -> None:
         """Queue a request. Raises ContextOverflow or UnknownAdapter at once."""

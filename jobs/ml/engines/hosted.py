@@ -2,7 +2,7 @@
 
 A host holds the base with at most one adapter and answers several requests at a time; hosts do not wait for each other,
 so the base and an adapter side by side stream at the same pace. The least recently used idle host makes room for a
-new one. This module knows queues, budgets and threads; how tokens are made is the host's business.
+new one. An engine whose host mixes adapters has only that one (`_home`). This module knows queues, budgets and threads; how tokens are made is the host's business.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from jobs.ml.engines.base import AdapterRef, Delta, FinishReason, Request, UnknownAdapter
 
@@ -100,6 +101,7 @@ class HostedEngine(ABC):
     def __init__(self, *, context_length: int, capacity: int, hosts: int, cache_tokens: int = sys.maxsize) -> None:
         self.context_length = context_length
         self.capacity = capacity
+        self.pace: dict[str, Any] = {}
         self._hosts = hosts
         self._cache_tokens = cache_tokens
         self._lock = threading.Lock()
@@ -122,6 +124,10 @@ class HostedEngine(ABC):
     @abstractmethod
     def _check(self, adapter: AdapterRef) -> None:
         """Refuse an adapter that cannot work with this base, by a ValueError with a sentence."""
+
+    def _home(self, adapter: AdapterRef | None) -> AdapterRef | None:
+        """Whose host answers for this adapter: each has its own, unless an engine mixes them."""
+        return adapter
 
     def _slots(self, adapter: AdapterRef | None) -> int:
         """How many requests one host answers at a time."""
@@ -204,13 +210,14 @@ class HostedEngine(ABC):
         for job in list(self._waiting):
             if len(self._running) >= self.capacity:
                 return
-            seat = self._seats.get(job.adapter) or self._seat(job.adapter)
+            home = self._home(job.adapter)
+            seat = self._seats.get(home) or self._seat(home)
             if seat is None:
                 return
-            if seat.jobs >= self._slots(job.adapter) or (seat.jobs and seat.reserved + job.budget > self._cache_tokens):
+            if seat.jobs >= self._slots(home) or (seat.jobs and seat.reserved + job.budget > self._cache_tokens):
                 continue
             self._waiting.remove(job)
-            self._seats.move_to_end(job.adapter)
+            self._seats.move_to_end(home)
             seat.jobs += 1
             seat.reserved += job.budget
             self._running[job.request.id] = (seat, job)
@@ -247,7 +254,7 @@ class HostedEngine(ABC):
             seat.jobs -= 1
             seat.reserved -= job.budget
             self._say_last(job, reason if not job.cancelled else "cancelled", error)
-            gone = job.adapter is not None and self._adapters.get(job.adapter.name) != job.adapter
+            gone = seat.adapter is not None and self._adapters.get(seat.adapter.name) != seat.adapter
             if seat.failed or gone:
                 closing = self._release(seat)
             self._admit()
@@ -261,7 +268,7 @@ class HostedEngine(ABC):
             return None
         if seat.failed and self._seats.get(seat.adapter) is seat:
             del self._seats[seat.adapter]
-        if seat.jobs or any(job.adapter == seat.adapter for job in self._waiting if not seat.failed):
+        if seat.jobs or any(self._home(job.adapter) == seat.adapter for job in self._waiting if not seat.failed):
             return None
         if self._seats.get(seat.adapter) is seat:
             del self._seats[seat.adapter]

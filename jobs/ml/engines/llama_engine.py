@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import secrets
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.ml import memory
 from jobs.ml.base_model import ModelMissing
 from jobs.ml.config import SamplingParams
 from jobs.ml.engines.base import AdapterRef, FinishReason
@@ -20,19 +22,47 @@ from jobs.ml.engines.hosted import Host, HostFailed, Job, RequestFailed, Say
 from jobs.ml.engines.local import LocalEngine, cores
 from jobs.ml.engines.text import StopFilter
 
-# Read once, when libgomp is loaded: threads that wait must sleep, or an engine and a trainer starve each other.
+# Read once, when libgomp is loaded: threads that wait must sleep, or an engine and a trainer starve each other; but not at
+# once. Looking for some tens of microseconds first outlasts most waits inside a step: eight streams came at 221 to 274
+# tokens/s against 152 to 162 without, and 193 to 247 with libgomp's own several milliseconds, which cost a busy machine dear.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import xllamacpp
 
+from jobs.ml.engines import pace
+
 RANDOM_SEED = 0xFFFFFFFF  # llama.cpp's own mark for "draw one"
-PROMPT_BATCH = 64  # tokens between two looks at `cancelled` while a prompt is read: 0.2 s on two slow cores
+BASE_SLOTS, ADAPTERS = 8, 8  # at most: more at a time bring no more tokens on a few cores
+MEMORY_SHARE = 5  # the part of the machine's memory that caches may take: one in so many
+PROMPT_BATCH = 128  # tokens between two looks at `cancelled` while a prompt is read: 0.3 s on two cores
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """How many replies the base makes at a time, how many an adapter, and how many adapters are open at once."""
+
+    base: int
+    adapter: int
+    adapters: int
+
+    @classmethod
+    def within(cls, budget: int, slot: int) -> Rooms:
+        """As many as fit into `budget` bytes of cache, if one place takes `slot`: the base gets at most half of it.
+        SmolLM2-135M with 4,096 tokens takes 94 MB a place: 4 places and two adapters with 2 on a machine of 4 GB, 8
+        places and eight adapters with 4 on one of 24 GB."""
+        base = min(max(budget // 2 // slot, 1), BASE_SLOTS)
+        adapter = max(base // 2, 1)
+        return cls(base, adapter, min(max((budget - base * slot) // (adapter * slot), 1), ADAPTERS))
+
+    @property
+    def capacity(self) -> int:
+        """More than twice what the base holds would only make each of them slow."""
+        return min(self.base + self.adapters * self.adapter, 2 * self.base)
 
 
 class LlamaEngine(LocalEngine):
-    """`context_length` bounds one conversation; `slots` is how many the base answers at a time, and an adapter half as
-    many. With `hosts` they bound the memory (SmolLM2-135M: 23 KB a token, so 380 MB for the base and 190 MB for each of
-    two adapters)."""
+    """`context_length` bounds one conversation. How many fit in memory is for `rooms` to say, unless it is given."""
 
     constrains = True
 
@@ -42,22 +72,25 @@ class LlamaEngine(LocalEngine):
         *,
         threads: int | None = None,
         context_length: int = 4096,
-        slots: int = 4,
-        hosts: int = 3,
+        rooms: Rooms | None = None,
     ) -> None:
-        self._base_slots = slots
-        capacity = slots + (hosts - 1) * self._slots_of_an_adapter
-        super().__init__(model_dir, context_length=context_length, capacity=capacity, hosts=hosts)
-        self.threads = threads or cores()
+        super().__init__(model_dir, context_length=context_length, capacity=1, hosts=1)
+        self._rooms = rooms or Rooms.within(memory.total() // MEMORY_SHARE, self.context_length * self._token_bytes)
+        self.capacity, self._hosts = self._rooms.capacity, 1 + self._rooms.adapters
         if not (model_dir / "model.gguf").exists():
             raise ModelMissing(f"The base model {model_dir.name} has no model.gguf. Prepare it again.")
+        self._pace = pace.choose(model_dir / "model.gguf", threads or cores())
+        self.pace = asdict(self._pace)
 
     @property
-    def _slots_of_an_adapter(self) -> int:
-        return max(1, self._base_slots // 2)
+    def _token_bytes(self) -> int:
+        """What a token takes in the cache: a key and a value of two bytes in every layer."""
+        width = self.config.get("head_dim") or self.config["hidden_size"] // self.config["num_attention_heads"]
+        heads = self.config.get("num_key_value_heads") or self.config["num_attention_heads"]
+        return int(2 * 2 * self.config["num_hidden_layers"] * heads * width)
 
     def _slots(self, adapter: AdapterRef | None) -> int:
-        return self._base_slots if adapter is None else self._slots_of_an_adapter
+        return self._rooms.base if adapter is None else self._rooms.adapter
 
     def _check(self, adapter: AdapterRef) -> None:
         super()._check(adapter)
@@ -71,9 +104,8 @@ class LlamaEngine(LocalEngine):
         params.n_ctx = params.n_parallel * self.context_length
         params.kv_unified = False  # in a shared cache a reply's rounding, so its words, depend on its neighbours
         params.n_batch = params.n_ubatch = PROMPT_BATCH
-        for pool in (params.cpuparams, params.cpuparams_batch):
-            pool.n_threads = self.threads
-            pool.poll = 0
+        params.cpuparams.n_threads, params.cpuparams_batch.n_threads = self._pace.decode, self._pace.batch
+        params.cpuparams.poll = params.cpuparams_batch.poll = 0
         params.cache_ram_mib = 0
         params.fit_params = False
         params.warmup = False

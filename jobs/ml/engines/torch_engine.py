@@ -1,47 +1,45 @@
-"""transformers + PEFT with continuous batching: the engine of a host with a GPU, and the reference for correctness.
+"""transformers with continuous batching: the engine of a host with a GPU, and the reference for correctness.
 
-Each adapter gets its own batching manager (transformers batches one adapter at a time) over a copy of the model that
-shares the base's weights. Requests join and leave a running batch; greedy output is that of plain `generate`, token for
-token. Keeping to a JSON Schema costs 0.2 ms a token: eight replies at a time come at 0.98 of their speed without
-(62 tokens/s; SmolLM2-135M, two cores, an object of strings, median of nine pairs in one run).
-It does not know chats, teams or files other than the model folder and the adapters.
+All adapters answer in one running batch, each token by its own (routing.py); requests join and leave it. Greedy output
+is that of plain `generate` with PEFT, token for token. Keeping to a JSON Schema costs 0.2 ms a token: eight replies at a
+time come at 0.98 of their speed without (62 tokens/s; SmolLM2-135M, two cores, an object of strings, median of nine
+pairs in one run). It does not know chats, teams or files other than the model folder and the adapters.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import itertools
 import os
 import queue
 import threading
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 # Read once, when libgomp is loaded: threads that wait must sleep, or an engine and a trainer starve each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import numpy as np
 import torch
-from peft import PeftModel
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, ContinuousBatchingConfig, GenerationConfig, LogitsProcessorList
-from transformers.generation.continuous_batching.cb_logits_processors import (
-    ContinuousBatchingLogitsProcessor,
-    ContinuousBatchingLogitsProcessorList,
-)
+from transformers.generation.continuous_batching.cb_logits_processors import ContinuousBatchingLogitsProcessorList
 from transformers.utils import logging
+from transformers.utils.import_utils import is_flash_attn_2_available
 
 from jobs.ml import base_model
-from jobs.ml.config import SamplingParams
 from jobs.ml.engines.base import AdapterRef, FinishReason
 from jobs.ml.engines.constrained import Answer, Schemas
-from jobs.ml.engines.hosted import Host, HostFailed, Job, Say
+from jobs.ml.engines.drawing import Draw, generator_for
+from jobs.ml.engines.hosted import Host, HostFailed, Job, RequestFailed, Say
 from jobs.ml.engines.local import LocalEngine, cores
+from jobs.ml.engines.routing import Routing, Weights, read
 from jobs.ml.engines.text import Decoder, StopFilter
 from jobs.ml.template import ChatTemplate
 
+KEPT = 16  # adapters that stay in memory when no reply uses them
 PAGE = 32  # tokens of one piece of the cache
-CUDA_SHARE = 0.25  # of the free memory, for the cache of one host
+CUDA_SHARE = 0.75  # of the free memory, for the cache
 
 
 class TorchEngine(LocalEngine):
@@ -51,7 +49,6 @@ class TorchEngine(LocalEngine):
         *,
         threads: int | None = None,
         context_length: int | None = None,
-        hosts: int = 3,
         device: str | None = None,
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -79,19 +76,23 @@ class TorchEngine(LocalEngine):
             model_dir,
             context_length=min(context_length or context, cache_tokens),
             capacity=capacity,
-            hosts=hosts,
+            hosts=1,
             cache_tokens=cache_tokens,
         )
+        self._shelf = Shelf(self._base, KEPT)
         self._ends = _ends(model, self.template)
         self._schemas: Schemas | None = None
         with contextlib.suppress(ValueError):  # a kind of tokenizer that llguidance cannot read
             self._schemas = Schemas(self.template.tokenizer, self._ends)
         self.constrains = self._schemas is not None
 
+    def _home(self, adapter: AdapterRef | None) -> AdapterRef | None:
+        return None  # one host answers for the base and all adapters
+
+    def _forget(self, adapter: AdapterRef) -> None:
+        self._shelf.pop(adapter)
+
     def _open(self, adapter: AdapterRef | None) -> Host:
-        model = _sharing_copy(self._base)
-        if adapter is not None:
-            model = PeftModel.from_pretrained(model, str(adapter.path), local_files_only=True).get_base_model().eval()
         blocks = -(-self._cache_tokens // PAGE) + self.capacity  # each request may leave a page half used
         config = ContinuousBatchingConfig(
             page_size=PAGE,
@@ -99,11 +100,62 @@ class TorchEngine(LocalEngine):
             max_batch_tokens=self._step_tokens,
             max_requests_per_batch=self.capacity,
             max_blocks_per_request=0,
-            use_cuda_graph=False,
+            use_cuda_graph=False,  # drawing and routing look at each step's requests; a graph replays the same step
             use_async_batching=False,  # sampling looks at the tokens so far, so a step must know the one before
-            auto_switch_to_flash=False,
+            auto_switch_to_flash=self.device.type == "cuda" and is_flash_attn_2_available(),
         )
-        return TorchHost(model, self.template, config, self._ends, self._schemas)
+        routing = Routing(self._base, KEPT)
+        return TorchHost(self._base, self.template, config, self._ends, self._schemas, routing, self._shelf)
+
+
+class Shelf:
+    """Adapters read into memory, at most so many: what a conversation used last stays for its next turn."""
+
+    def __init__(self, model: Any, most: int) -> None:
+        self._model, self._most = model, most
+        self._vocabulary = model.get_input_embeddings().num_embeddings
+        self._marks = itertools.cycle(range(1, 2**31 // self._vocabulary))
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[AdapterRef, Weights] = OrderedDict()
+        model.get_input_embeddings().register_forward_pre_hook(lambda layer, ids: (ids[0] % self._vocabulary,))
+
+    def take(self, adapter: AdapterRef) -> Weights:
+        """Raises RequestFailed if the files cannot be read."""
+        with self._lock:
+            try:
+                if adapter not in self._kept:
+                    self._kept[adapter] = read(adapter.path, next(self._marks), self._model.device, self._model.dtype)
+            except (OSError, ValueError, KeyError, SafetensorError) as error:
+                raise RequestFailed(f"The adapter {adapter.name} cannot be read: its files are damaged.") from error
+            self._kept.move_to_end(adapter)
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+            return self._kept[adapter]
+
+    def pop(self, adapter: AdapterRef) -> None:
+        with self._lock:
+            self._kept.pop(adapter, None)
+
+    def marked(self, prompt: list[int], weights: Weights | None) -> list[int]:
+        """The prompt with its adapter's number in the first token (the embedding takes it out again): the manager
+        finds a prefix in its cache by its tokens alone, and keys of another adapter are other keys."""
+        return prompt if weights is None else [prompt[0] + weights.mark * self._vocabulary, *prompt[1:]]
+
+
+class Steps(ContinuousBatchingLogitsProcessorList):
+    """The manager's list of processors: draws, and is told the requests of each step before it is computed."""
+
+    def __init__(self, routing: Routing) -> None:
+        super().__init__(LogitsProcessorList([Draw()]))
+        self.tensors_required = 1
+        self.supported_keys["adapter"] = Weights
+        self._routing = routing
+
+    def prepare_tensor_args(self, requests_in_batch: list[Any], arg_storage: torch.Tensor) -> torch.Tensor:
+        self._routing.route(
+            [(one.state.logit_processor_kwargs.get("adapter"), one.query_length) for one in requests_in_batch]
+        )
+        return super().prepare_tensor_args(requests_in_batch, arg_storage)
 
 
 def _ends(model: Any, template: ChatTemplate) -> set[int]:
@@ -119,12 +171,6 @@ def _bytes_per_token(model: Any) -> int:
     return int(2 * config.num_hidden_layers * config.num_key_value_heads * width * model.dtype.itemsize)
 
 
-def _sharing_copy(model: Any) -> Any:
-    """A model of its own modules over the same weights: adapters and attention settings of one do not touch another."""
-    shared = {id(tensor): tensor for tensor in itertools.chain(model.parameters(), model.buffers())}
-    return copy.deepcopy(model, shared)
-
-
 class TorchHost(Host):
     """One batching manager. A thread of ours hands its outputs to the requests that wait for them."""
 
@@ -135,17 +181,19 @@ class TorchHost(Host):
         config: ContinuousBatchingConfig,
         ends: set[int],
         schemas: Schemas | None,
+        routing: Routing,
+        shelf: Shelf,
     ) -> None:
         self._template = template
         self._device = model.device
         self._ends = ends
         self._schemas = schemas
+        self._shelf = shelf
         greedy = GenerationConfig(  # type: ignore[no-untyped-call]
             do_sample=False, eos_token_id=sorted(self._ends), pad_token_id=template.eos_id
         )
         self._manager = model.init_continuous_batching(greedy, config)
-        self._manager.logit_processor = ContinuousBatchingLogitsProcessorList(LogitsProcessorList([Draw()]))
-        self._manager.logit_processor.tensors_required = 1
+        self._manager.logit_processor = Steps(routing)
         self._keys = itertools.count()
         self._outputs: dict[str, queue.SimpleQueue[Any]] = {}
         self._jobs: dict[Job, str] = {}
@@ -154,6 +202,7 @@ class TorchHost(Host):
         self._router.start()
 
     def generate(self, job: Job, say: Say) -> FinishReason:
+        weights = self._shelf.take(job.adapter) if job.adapter else None
         key = str(next(self._keys))
         outputs = self._outputs[key] = queue.SimpleQueue()
         self._jobs[job] = key
@@ -161,13 +210,15 @@ class TorchHost(Host):
         decoder, text = Decoder(self._template.tokenizer), StopFilter(sampling.stop)
         try:
             accepted = self._manager.add_request(
-                job.prompt,
+                self._shelf.marked(job.prompt, weights),
                 request_id=key,
                 max_new_tokens=job.limit,
                 streaming=True,
                 sampling=sampling,
-                generator=_generator(self._device, sampling.seed),
+                generator=generator_for(self._device, sampling.seed),
+                prompt=job.prompt,
                 **self._constraint(job),
+                **({} if weights is None else {"adapter": weights}),
             )
             if accepted is None or not self._router.is_alive():
                 raise HostFailed("The model has stopped. Try again.")
@@ -212,82 +263,3 @@ class TorchHost(Host):
                 outputs.put(output)
         for outputs in list(self._outputs.values()):  # the manager has ended: nobody may wait for ever
             outputs.put(None)
-
-
-class Draw(ContinuousBatchingLogitsProcessor):
-    """Draws each request's next token by its own parameters, and leaves only that one for the manager to choose.
-
-    The manager's own processors know neither penalties nor a seed per request. A greedy request is left alone, but for
-    the tokens that its schema forbids.
-    """
-
-    supported_kwargs = {"sampling": SamplingParams, "generator": torch.Generator, "answer": Answer}
-    ignored_kwargs: tuple[str, ...] = ()
-
-    def __init__(self) -> None:
-        self._states: list[Any] = []
-
-    def fill_defaults(self, int32_tensor: torch.Tensor) -> None:
-        int32_tensor.zero_()
-
-    def prepare_tensor_args(self, requests_with_new_token: list[Any]) -> torch.Tensor:
-        self._states = [request.state for request in requests_with_new_token]
-        return torch.zeros(len(self._states), dtype=torch.int32)
-
-    def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:
-        for row, state in enumerate(self._states):
-            asked, written = state.logit_processor_kwargs, state.generated_tokens
-            if "answer" in asked and (bits := asked["answer"].allowed(written)) is not None:
-                keep_to(bits, scores[row])
-            if plain_greedy(asked["sampling"]):
-                continue
-            token = draw(scores[row], asked["sampling"], asked["generator"], state.initial_tokens, written)
-            scores[row].fill_(-torch.inf)
-            scores[row, token] = 0.0
-        return scores
-
-
-def keep_to(bits: bytes, logits: torch.Tensor) -> None:
-    """Leave only the tokens whose bit is set, in place. A model may have more logits than its tokenizer has tokens."""
-    ones = np.unpackbits(np.frombuffer(bits, np.uint8), count=min(8 * len(bits), logits.numel()), bitorder="little")
-    allowed = torch.from_numpy(ones.view(np.bool_)).to(logits.device)
-    logits[: allowed.numel()].masked_fill_(~allowed, -torch.inf)
-    logits[allowed.numel() :] = -torch.inf
-
-
-def plain_greedy(sampling: SamplingParams) -> bool:
-    return (
-        sampling.temperature == 0
-        and sampling.repetition_penalty == 1
-        and sampling.presence_penalty == 0
-        and sampling.frequency_penalty == 0
-    )
-
-
-def draw(
-    logits: torch.Tensor, sampling: SamplingParams, generator: torch.Generator, prompt: list[int], written: list[int]
-) -> torch.Tensor:
-    """One token: penalties, temperature, top-k, top-p, in that order. Only the repetition penalty counts the prompt."""
-    logits = logits.clone()
-    if (penalty := sampling.repetition_penalty) != 1:
-        seen = torch.tensor([*prompt, *written], device=logits.device)
-        logits[seen] = torch.where(logits[seen] < 0, logits[seen] * penalty, logits[seen] / penalty)
-    if written and (sampling.presence_penalty or sampling.frequency_penalty):
-        counts = torch.bincount(torch.tensor(written, device=logits.device), minlength=logits.numel())
-        logits -= sampling.presence_penalty * (counts > 0) + sampling.frequency_penalty * counts
-    if sampling.temperature == 0:
-        return logits.argmax()
-    kept, tokens = torch.topk(logits / sampling.temperature, sampling.top_k or logits.numel())
-    probabilities = kept.softmax(dim=-1)
-    before = probabilities.cumsum(dim=-1) - probabilities
-    probabilities[1:][before[1:] >= sampling.top_p] = 0.0  # the likeliest token always stays
-    return tokens[torch.multinomial(probabilities, 1, generator=generator)[0]]
-
-
-def _generator(device: torch.device, seed: int | None) -> torch.Generator:
-    generator = torch.Generator(device)
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed)
-    return generator
