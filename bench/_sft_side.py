@@ -41,11 +41,9 @@ class Pace:
 
 
 def ours(folder: Path, settings: dict[str, Any]) -> None:
-    from jobs.ml import memory
     from jobs.ml.__main__ import quiet_threads
 
     quiet_threads(settings["threads"])
-    memory.keep_freed()
     from jobs.ml import trainer
     from jobs.ml.stop import Stop
 

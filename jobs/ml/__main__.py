@@ -13,8 +13,6 @@ import warnings
 from pathlib import Path
 from typing import TextIO
 
-from jobs.ml import memory
-
 PR_SET_PDEATHSIG = 1
 
 
@@ -62,7 +60,6 @@ def train(options: argparse.Namespace) -> int:
     if options.parent:
         die_with(options.parent)
     quiet_threads(options.threads)
-    memory.keep_freed()
     os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
     # The log is read by people: no progress bars, and no notes from one library to the authors of another.
     os.environ.update(HF_HUB_DISABLE_PROGRESS_BARS="1")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import resource
@@ -31,15 +30,3 @@ def total() -> int:
         if text.isdigit():
             limits.append(int(text))
     return min(limits, default=0)
-
-
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of mallopt(3)
-
-
-def keep_freed() -> None:
-    """Have malloc keep what is freed for what is asked for next. By itself glibc gives every large tensor back to the
-    kernel, which hands it out again page by page, zeroed: 12 % of the time of a training step."""
-    if hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that glibc takes
-        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-        libc.mallopt(M_TOP_PAD, 2**26)

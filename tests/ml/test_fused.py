@@ -1,8 +1,5 @@
 """The fused parts compute what the modules they stand for compute, and only those are replaced."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch.nn import functional
@@ -15,7 +12,6 @@ from jobs.ml.fused.norm import RMSNorm
 from jobs.ml.fused.row_attention import RowAttention
 from jobs.ml.model import Model
 from jobs.ml.rows import lay_out
-from tests.ml.conftest import ROOT
 
 ROWS = [Example([7 * n + k for k in range(n)], [k > n // 4 for k in range(n)]) for n in (3, 40, 9, 21)]
 FAMILIES = {
@@ -214,22 +210,3 @@ def test_rows_that_a_sliding_window_would_cut_are_refused(family):
     model.base.config.sliding_window = 39
     with pytest.raises(Refused, match="looks back at most 39 tokens"):
         model.loss(ROWS)
-
-
-def test_freed_memory_is_used_again_and_not_asked_of_the_kernel():
-    script = """
-import resource, sys, torch
-if sys.argv[1] == "keep":
-    memory.keep_freed()
-for turn in range(12):
-    if turn == 2:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    made = [torch.ones(6_000_000) for _ in range(4)]
-    del made
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-    faults = {}
-    for way in ("keep", "leave"):
-        done = subprocess.run([sys.executable, "-c", script, way], capture_output=True, text=True, check=True, cwd=ROOT)
-        faults[way] = int(done.stdout)
-    assert faults["keep"] < faults["leave"] / 10
