@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK = 512  # tokens whose logits exist at the same time (jobs.ml.plan counts on it)
+CHUNK = 512  # tokens whose logits exist at the same time (jobs.ml.plan counts them)
 SLICE = 2**20  # logits that are fp32 at the same time, on a CPU
 
 
