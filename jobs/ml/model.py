@@ -78,7 +78,8 @@ class Model:
         }
         self.masters = {name: weight.detach().float().clone() for name, weight in self.weights.items()}
         self._refuse_unusual_heads()
-        self.base.set_attn_implementation("by_row")
+        self.attention = "by_row" if fused else "spread"
+        self.base.set_attn_implementation(self.attention)
         self.network.train()
         self.projections: list[Projections] = fuse(self.decoder, self._try_out) if fused else []
 
@@ -187,5 +188,5 @@ class Model:
                 pad_token_id=eos_id,
                 stopping_criteria=StoppingCriteriaList([stopping]),
             )
-            self.base.set_attn_implementation("by_row")
+            self.base.set_attn_implementation(self.attention)
         return [row[width:] for row in made.tolist()]

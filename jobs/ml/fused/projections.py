@@ -54,7 +54,8 @@ class Projections:
                 column += rank
             row += size
         first = bases[0].weight
-        self.joined = torch.zeros(row, column, dtype=first.dtype, device=first.device)
+        self.joined = torch.empty(row, column, dtype=first.dtype, device=first.device)
+        self.joined[:, self.inputs :] = 0
         biases = [base.bias for base in bases]
         self.bias: Tensor | None = None
         if any(bias is not None for bias in biases):
