@@ -1,7 +1,7 @@
 """Causal attention inside rows that lie end to end, as plain matrix products over one row, or a block of it, at a time.
 
-torch's flash attention for CPUs takes 4 ms forward and backward for a row of 200 tokens of SmolLM2-135M, mostly because
-its backward pass works on tiles too small for bf16 instructions; this takes 1.5 ms (and 2 ms in place of 14 for 400). The
+torch's flash attention for CPUs takes 4.9 ms of a core, forward and backward, for a row of 200 tokens in one layer of
+SmolLM2-135M, and 14 ms for 400; these products take 1.9 and 8.4 ms before the trick of `exact_products`. The
 keys of a group are not repeated for its queries: the queries of one group are laid below each other. Scores and softmax
 are fp32, as flash attention keeps them. Probabilities are kept up to rows of KEEP tokens and computed again above it, so
 memory grows with the row's length and not with its square.
