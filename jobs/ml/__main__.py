@@ -64,11 +64,6 @@ def train(options: argparse.Namespace) -> int:
     # The log is read by people: no progress bars, and no notes from one library to the authors of another.
     os.environ.update(HF_HUB_DISABLE_PROGRESS_BARS="1")
     warnings.simplefilter("ignore", FutureWarning)
-    # Compiled layers: built by this process alone, into this run, from source each time (the caches are pickles).
-    os.environ.update(
-        TORCHINDUCTOR_COMPILE_THREADS="1", TORCHINDUCTOR_FX_GRAPH_CACHE="0", TORCHINDUCTOR_AUTOGRAD_CACHE="0"
-    )
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(options.run_dir.absolute() / "compiled"))
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     emit = Events()
     from jobs.ml import failures
@@ -82,7 +77,7 @@ def train(options: argparse.Namespace) -> int:
         done = checkpoint.attempts(options.run_dir)
         attempt = options.attempt or 1 + max(done, default=0)
         candidates = checkpoint.candidates(options.run_dir, options.attempt, options.resume)
-        run = trainer.Run(options.run_dir, attempt, emit, stop, threads=options.threads, compile=options.compile)
+        run = trainer.Run(options.run_dir, attempt, emit, stop, threads=options.threads)
         run.train(candidates)
     except Exception as error:  # the process boundary: whatever it is, the parent is told in one line
         cause, message = failures.explain(error)
@@ -117,9 +112,6 @@ def parser() -> argparse.ArgumentParser:
         "--resume", type=Path, help="the checkpoint to go on from (an older one is taken if it is damaged)"
     )
     command.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's choice)")
-    command.add_argument(
-        "--compile", choices=("auto", "always", "never"), default="auto", help="compile the layers (auto: if it pays)"
-    )
     command.add_argument(
         "--parent", type=int, default=0, metavar="PID", help="end at once when this parent process ends"
     )

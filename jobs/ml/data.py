@@ -107,7 +107,7 @@ def step_batches(lengths: Sequence[int], config: TrainConfig, step: int, budget:
 
 def pass_budget(config: TrainConfig, *, accelerator: bool) -> int:
     """Tokens of one forward pass: batch_size rows of full length, or what keeps the device busy if that is less."""
-    return min(config.batch_size * config.max_length, 16_384 if accelerator else 512)
+    return min(config.batch_size * config.max_length, 16_384 if accelerator else 1024)
 
 
 def pack(rows: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:

@@ -15,7 +15,7 @@ from typing import Self
 from jobs.ml import base_model, data
 from jobs.ml.config import RunConfig
 from jobs.ml.failures import Refused
-from jobs.ml.schedule import compiling_pays, evaluation_steps
+from jobs.ml.schedule import evaluation_steps
 from jobs.ml.template import ChatTemplate
 
 
@@ -74,7 +74,3 @@ class Inputs:
     @property
     def evaluate_at(self) -> set[int]:
         return evaluation_steps(self.total_steps, self.config.train_config)
-
-    @property
-    def compiling_pays(self) -> bool:
-        return compiling_pays(sum(self.lengths) * self.total_steps / self.steps_per_epoch, self.parameters)

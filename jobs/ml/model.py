@@ -1,7 +1,7 @@
 """A base model with a LoRA adapter, as the trainer uses it: loss of some rows, sample answers, weights in and out.
 
-Rows are laid end to end, so no layer computes padding; only attention looks at them one by one. The output head, the
-largest matrix of a small model, runs on the tokens that carry loss and nowhere else. Weights compute in bf16; the
+Rows are laid end to end (jobs.ml.rows), and what the base has of the parts that jobs.ml.fused knows is replaced. The output
+head, the largest matrix of a small model, runs on the tokens that carry loss and nowhere else. Weights compute in bf16; the
 optimizer steps fp32 masters of them. It does not know about optimizers, steps, files of a run or what the rows mean.
 """
 
@@ -9,22 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import peft
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
-from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM
+from torch import Tensor
+from transformers import AutoModelForCausalLM
 
 from jobs.ml import memory
 from jobs.ml.config import TARGETS, LoraConfig
 from jobs.ml.data import Example
 from jobs.ml.failures import Refused
-
-HEAD_CHUNK = 512  # tokens whose logits exist at the same time
+from jobs.ml.fused import Projections, fuse
+from jobs.ml.fused.head import HeadLoss
+from jobs.ml.rows import Rows, lay_out
 
 
 def pick_device(local_rank: int = 0) -> torch.device:
@@ -36,101 +35,6 @@ def pick_dtype(device: torch.device) -> torch.dtype:
     if device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
         return torch.float32
     return torch.bfloat16
-
-
-class CompilerMissing(RuntimeError):
-    """torch.compile builds C++ while it runs, and could not. The model goes on uncompiled."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Some examples laid end to end as one row of T tokens. `spread` (rows x longest) says where each row's tokens lie,
-    the last one repeated as filling; `gather` picks the T real places back out of it."""
-
-    ids: Tensor
-    positions: Tensor
-    spread: Tensor
-    gather: Tensor
-    predicting: Tensor  # places whose next token carries loss
-    targets: Tensor  # those next tokens
-
-
-def lay_out(examples: Sequence[Example], device: torch.device, *, at_least: int = 1) -> Rows:
-    """`at_least` 2 repeats a lone row in `spread`: compiled code would be built anew for a size of one."""
-    lengths = torch.tensor([len(example.ids) for example in examples])
-    starts = lengths.cumsum(0) - lengths
-    within = torch.arange(int(lengths.max()))
-    ids = torch.tensor([token for example in examples for token in example.ids])
-    # A row's first token is predicted by nothing; above all not by the row before it.
-    carries_loss = torch.tensor([carries for example in examples for carries in (False, *example.mask[1:])])
-    following = carries_loss.nonzero().squeeze(1)
-    rows = Rows(
-        ids=ids[None],
-        positions=torch.cat([torch.arange(len(example.ids)) for example in examples])[None],
-        spread=(starts[:, None] + torch.minimum(within, lengths[:, None] - 1)).repeat(-(-at_least // len(lengths)), 1),
-        gather=(within < lengths[:, None]).flatten().nonzero().squeeze(1),
-        predicting=following - 1,
-        targets=ids[following],
-    )
-    return Rows(*(getattr(rows, name).to(device) for name in Rows.__dataclass_fields__))
-
-
-def _attend_by_row(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    spread: Tensor | None = None,
-    gather: Tensor | None = None,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
-    """Causal attention inside each row of a `Rows` layout; a transformers attention implementation."""
-    assert spread is not None and gather is not None  # noqa: S101 - only `Model.hidden` runs with this implementation
-
-    def by_row(states: Tensor) -> Tensor:
-        heads, width = states.shape[1], states.shape[3]
-        return states[0].index_select(1, spread.flatten()).view(heads, *spread.shape, width).transpose(0, 1)
-
-    attended = functional.scaled_dot_product_attention(
-        by_row(query), by_row(key), by_row(value), is_causal=True, scale=scaling, dropout_p=dropout, enable_gqa=True
-    )
-    return attended.transpose(1, 2).flatten(0, 1).index_select(0, gather)[None], None
-
-
-AttentionInterface.register("by_row", _attend_by_row)
-AttentionMaskInterface.register("by_row", lambda *args, **kwargs: None)
-
-
-class HeadLoss(torch.autograd.Function):
-    """Summed cross-entropy of a frozen output head, a chunk of tokens at a time.
-
-    The head has no gradient of its own, so the gradient of the hidden states is computed along with the loss and the
-    logits (tokens x vocabulary, far the largest tensor of a small model) never exist as a whole.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
-        gradient = torch.empty_like(hidden)
-        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        for start in range(0, len(targets), HEAD_CHUNK):
-            part = slice(start, start + HEAD_CHUNK)
-            index = targets[part, None]
-            logits = (hidden[part] @ head.T).float()
-            normaliser = logits.logsumexp(-1, keepdim=True)
-            total += (normaliser - logits.gather(1, index)).sum()
-            probabilities = logits.sub_(normaliser).exp_()
-            probabilities.scatter_add_(1, index, torch.full_like(index, -1, dtype=torch.float32))
-            gradient[part] = probabilities.to(hidden.dtype) @ head
-        ctx.save_for_backward(gradient)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * upstream[0], None, None
 
 
 class Model:
@@ -146,8 +50,9 @@ class Model:
         dtype: torch.dtype | None = None,
         base_name: str = "",
         gradient_checkpointing: bool = False,
+        fused: bool = True,
     ) -> None:
-        self.device, self.compiled = device, False
+        self.device = device
         loader: Any = AutoModelForCausalLM  # its types describe too little to be of help here
         base = loader.from_pretrained(base_dir, dtype=dtype or pick_dtype(device), local_files_only=True)
         base.to(device)
@@ -173,8 +78,10 @@ class Model:
         }
         self.masters = {name: weight.detach().float().clone() for name, weight in self.weights.items()}
         self._refuse_unusual_heads()
-        self.base.set_attn_implementation("by_row")
+        self.attention = "by_row" if fused else "spread"
+        self.base.set_attn_implementation(self.attention)
         self.network.train()
+        self.projections: list[Projections] = fuse(self.decoder, self._try_out) if fused else []
 
     @property
     def trainable(self) -> int:
@@ -188,6 +95,9 @@ class Model:
             found = self.decoder(input_ids=ids, use_cache=False).last_hidden_state @ self.head.T
         if not torch.allclose(found.float(), expected.float(), rtol=0.05, atol=0.05):
             raise Refused("This model family changes its logits after the output head, so it cannot be trained here.")
+
+    def _try_out(self) -> None:
+        self.hidden(lay_out([Example(list(range(1, 8)), [True] * 7), Example([9, 8, 7], [True] * 3)], self.device))
 
     def memory_used(self) -> int:
         """Bytes that matter on this device: the GPU's, or this process's own."""
@@ -204,22 +114,25 @@ class Model:
         return {**content, "inference_mode": True}
 
     def hidden(self, rows: Rows) -> Tensor:
-        output = self.decoder(
-            input_ids=rows.ids, position_ids=rows.positions, use_cache=False, spread=rows.spread, gather=rows.gather
-        )
+        window = getattr(self.base.config.get_text_config(), "sliding_window", None)
+        if window and any(end - start > window for start, end in rows.bounds):
+            raise Refused(
+                f"This model looks back at most {window} tokens in some layers. Set the maximum length to {window} or less."
+            )
+        output = self.decoder(input_ids=rows.ids, position_ids=rows.positions, use_cache=False, rows=rows)
         return cast(Tensor, output.last_hidden_state)
 
     def loss(self, examples: Sequence[Example]) -> Tensor:
         """Summed (not mean) loss over the tokens of `examples` that carry it."""
-        rows = lay_out(examples, self.device, at_least=2 if self.compiled else 1)
+        rows = lay_out(examples, self.device)
         hidden = self.hidden(rows)[0].index_select(0, rows.predicting)
         return cast(Tensor, HeadLoss.apply(hidden, self.head, rows.targets))  # type: ignore[no-untyped-call]
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Inside, `loss` is a plain number: no gradient, no dropout, no compiled code."""
+        """Inside, `loss` is a plain number: no gradient, no dropout."""
         self.network.eval()
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        with torch.no_grad():
             yield
         self.network.train()
 
@@ -242,30 +155,14 @@ class Model:
         with torch.no_grad():
             for name, weight in self.weights.items():
                 weight.copy_(self.masters[name])
+        for group in self.projections:
+            group.refresh()
 
     def load(self, adapter: dict[str, Tensor]) -> None:
         with torch.no_grad():
             for name, master in self.masters.items():
                 master.copy_(adapter[name])
         self.publish()
-
-    def compile(self, batch: Sequence[Example]) -> None:
-        """Compile the decoder layers, and trigger it on `batch`.
-
-        The batch that triggers it shapes the code, so it has to be the same after a resume.
-        """
-        self.compiled = True
-        self.base.enable_input_require_grads()  # or the first layer, which has no gradient to pass on, compiles apart
-        for layer in self.decoder.layers:
-            layer.compile(dynamic=True)
-        try:
-            self.loss(batch).backward()  # type: ignore[no-untyped-call]
-        except torch._dynamo.exc.TorchDynamoException as error:
-            self.compiled = False
-            torch.compiler.set_stance("force_eager")
-            raise CompilerMissing from error
-        for weight in self.weights.values():
-            weight.grad = None
 
     def answer(
         self, prompts: Sequence[list[int]], *, eos_id: int, max_tokens: int, stop: Callable[[], bool]
@@ -291,5 +188,5 @@ class Model:
                 pad_token_id=eos_id,
                 stopping_criteria=StoppingCriteriaList([stopping]),
             )
-            self.base.set_attn_implementation("by_row")
+            self.base.set_attn_implementation(self.attention)
         return [row[width:] for row in made.tolist()]

@@ -9,13 +9,6 @@ import math
 
 from jobs.ml.config import TrainConfig
 
-# Compiling takes about 40 s and then saves a fifth of the time: worth it from some five minutes of training on.
-COMPILE_FROM = 1e13  # tokens x parameters
-
-
-def compiling_pays(tokens: float, parameters: int) -> bool:
-    return tokens * parameters > COMPILE_FROM
-
 
 def learning_rate(config: TrainConfig, step: int, total: int) -> float:
     """The rate of step `step`, counted from 0: a linear warm-up of at least 5 steps, then the schedule to 0."""

@@ -31,7 +31,6 @@ class State:
     first_losses: list[float] = field(default_factory=list)
     recent_losses: list[float] = field(default_factory=list)
     high_losses: int = 0
-    compiled: bool = False
     threads: int = 0
 
     def watch(self, loss: float, norm: float) -> None:

@@ -19,7 +19,7 @@ import torch
 
 from jobs.ml import artefact, checkpoint, data, evaluation, memory
 from jobs.ml.inputs import Inputs
-from jobs.ml.model import CompilerMissing, Model, pick_device
+from jobs.ml.model import Model, pick_device
 from jobs.ml.parallel import Group
 from jobs.ml.schedule import learning_rate
 from jobs.ml.state import State, optimizer_tensors, restore_optimizer, restore_rng, rng_tensors
@@ -36,7 +36,7 @@ class Run:
     """One attempt at one fine-tune."""
 
     def __init__(
-        self, run_dir: Path, attempt: int, emit: Emit, stop: Stop, *, threads: int = 0, compile: str = "auto"
+        self, run_dir: Path, attempt: int, emit: Emit, stop: Stop, *, threads: int = 0, fused: bool = True
     ) -> None:
         self.run_dir, self.attempt, self.stop = run_dir, attempt, stop
         self.inputs = Inputs.load(run_dir)
@@ -58,14 +58,13 @@ class Run:
             device=device,
             base_name=self.inputs.config.base_model,
             gradient_checkpointing=self.config.gradient_checkpointing,
+            fused=fused,
         )
         self.optimizer = torch.optim.AdamW(
             self.model.masters.values(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay, fused=True
         )
         self.budget = data.pass_budget(self.config, accelerator=device.type != "cpu")
         self.state = State(threads=torch.get_num_threads())
-        auto = device.type == "cpu" and not self.config.gradient_checkpointing and self.inputs.compiling_pays
-        self.state.compiled = compile == "always" or (compile == "auto" and auto)
         self.speeds: deque[tuple[int, float]] = deque(maxlen=10)  # (tokens, seconds) of the last steps
         self.evaluation_seconds = 0.0
 
@@ -81,10 +80,7 @@ class Run:
             resumed_from=resumed_from,
             device=self.model.device.type,
             threads=state.threads,
-            compiled=state.compiled,
         )
-        if state.compiled and state.step < self.total:
-            self._compile()
         self.saved_step, self.saved_at = -1 if resumed_from is None else resumed_from, time.monotonic()
         while True:
             ending = state.step > 0 and (state.step >= self.total or self._asked("finish"))
@@ -210,20 +206,6 @@ class Run:
             restore_rng(self.model.device, found.optimizer)
             return self.state.step
         return None
-
-    def _compile(self) -> None:
-        """Compile on the longest rows of the first step, wherever the run resumes: the code must not depend on that."""
-        self.emit("status", message="Compiling the layers (about 40 s, once); steps take a fifth less time after that.")
-        rng = rng_tensors(self.model.device)
-        batch = data.step_batches(self.lengths, self.config, 0, self.budget)[-1]
-        try:
-            self.model.compile([self.inputs.train.examples[row] for row in batch])
-        except CompilerMissing:
-            self.state.compiled = False
-            self.emit(
-                "status", message="No working C++ compiler was found, so the layers run uncompiled, a fifth slower."
-            )
-        restore_rng(self.model.device, rng)
 
     def _finish(self) -> None:
         """The best weights, as a folder that other programs load."""

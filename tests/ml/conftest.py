@@ -50,7 +50,7 @@ def make_run(toy_base: Path, tmp_path: Path):
 
 def command(run_dir: Path, *options: str) -> list[str]:
     """The trainer as the worker starts it: a process of its own, one thread."""
-    return [sys.executable, "-m", "jobs.ml", "train", str(run_dir), "--threads", "1", "--compile", "never", *options]
+    return [sys.executable, "-m", "jobs.ml", "train", str(run_dir), "--threads", "1", *options]
 
 
 class Events(list):

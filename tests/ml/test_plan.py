@@ -48,8 +48,8 @@ def test_time_counts_the_training_and_the_evaluations(base_dir):
 
 
 def test_memory_is_near_what_was_measured(base_dir):
-    """1.8 to 1.9 GiB at the defaults on the 135M base, whatever the number of rows."""
-    assert 1.8 < a_plan(base_dir).memory_bytes / 2**30 < 2.2
+    """1.5 GiB at the defaults on the 135M base, whatever the number of rows; a fifth more if nothing can be fused."""
+    assert 1.5 < a_plan(base_dir).memory_bytes / 2**30 < 1.9
     assert a_plan(base_dir, gradient_checkpointing=True).memory_bytes < a_plan(base_dir).memory_bytes
 
 

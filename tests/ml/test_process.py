@@ -90,26 +90,6 @@ def checkpoint_before(run_dir):
     return max(int(path.name.removeprefix("step-")) for path in run_dir.glob("attempt-2/checkpoints/step-*"))
 
 
-@pytest.mark.skipif(not os.environ.get("STUDIO_SLOW_TESTS"), reason="builds C++ for a minute: set STUDIO_SLOW_TESTS=1")
-def test_compiled_layers_resume_bit_for_bit_too(make_run, start, tmp_path, monkeypatch):
-    """The code that is built must not depend on where a run resumes. One cache for all processes saves two builds."""
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
-    options = {"epochs": 3, "evals": 3, "lora": {"dropout": 0.1}}
-    whole, broken = make_run(name="whole", **options), make_run(name="broken", **options)
-    untouched = start(whole, "--compile", "always")
-    assert untouched.end() == 0
-    killed = start(broken, "--compile", "always")
-    killed.until("step", 7)
-    killed.process.kill()
-    killed.end()
-
-    last = start(broken)  # a resumed run compiles because the first attempt did
-    assert last.end() == 0
-    assert untouched.events.of("start")[0]["compiled"] and last.events.of("start")[0]["compiled"]
-    assert last.events.of("start")[0]["resumed_from"] == 5
-    assert {**killed.events.losses, **last.events.losses} == untouched.events.losses
-
-
 def test_sigusr1_finishes_with_an_adapter(make_run, start):
     trainer = start(make_run(**LONG))
     trainer.until("step", 2)

@@ -27,7 +27,7 @@ def train(run_dir, *, attempt=1, resume=None, interrupt=None, events=None):
         if interrupt:
             interrupt(events[-1], stop)
 
-    run = trainer.Run(run_dir, attempt, emit, stop, threads=1, compile="never")
+    run = trainer.Run(run_dir, attempt, emit, stop, threads=1)
     run.train(checkpoint.candidates(run_dir, attempt, resume))
     return events
 
@@ -130,7 +130,7 @@ def test_a_pause_in_the_middle_of_a_step_leaves_no_trace_of_it(make_run, monkeyp
     whole, broken = make_run(name="whole", **options), make_run(name="broken", **options)
     expected = train(whole)
     first, stop = Events(), Stop()
-    run = trainer.Run(broken, 1, first, stop, threads=1, compile="never")
+    run = trainer.Run(broken, 1, first, stop, threads=1)
     collect = run.model.collect_gradients
 
     def pause_after_the_first_pass():
