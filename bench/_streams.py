@@ -6,6 +6,7 @@ It starts upstreams, counts processor time, and drives our side: one person, one
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import statistics
@@ -43,10 +44,24 @@ def upstream(rate: float, tokens: int, first: float = 0.1) -> Iterator[int]:
         process.wait(10)
 
 
-def processor_seconds(pids: Iterable[int]) -> float:
-    """User and system time that these processes have taken so far."""
+def processes(roots: Iterable[int]) -> set[int]:
+    """These processes and all that come from them."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found, grown = set(roots), True
+    while grown:
+        more = {pid for pid, parent in parents.items() if parent in found} - found
+        found |= more
+        grown = bool(more)
+    return found
+
+
+def processor_seconds(roots: Iterable[int]) -> float:
+    """User and system time that these processes, and those that come from them, have taken so far."""
     ticks = 0
-    for pid in pids:
+    for pid in processes(roots):
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:  # it has ended

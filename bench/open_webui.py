@@ -81,7 +81,7 @@ class OpenWebUI:
 
     async def stream(self, tokens: int, patience: float) -> Load:
         """What `ours` does, as the page of Open WebUI does it: ask over HTTP, hear over socket.io."""
-        load, over = Load(), asyncio.Event()
+        load, over, greeted = Load(), asyncio.Event(), asyncio.Event()
         listeners = {token: Listener(load) for token in self.tokens}
         sids: dict[str, str] = {}
 
@@ -92,6 +92,8 @@ class OpenWebUI:
                 socket.write(TEXT, b"40" + json.dumps({"token": token}).encode())
             elif text.startswith("40"):
                 sids[token] = json.loads(text[2:])["sid"]
+                if len(sids) == len(self.tokens):
+                    greeted.set()
             elif text.startswith('42["events",'):
                 event = json.loads(text[2:])[1]["data"]
                 data: dict[str, Any] = event.get("data") or {}
@@ -106,8 +108,7 @@ class OpenWebUI:
 
         path = "/ws/socket.io/?EIO=4&transport=websocket"
         sockets = [await connect(self.port, path, partial(hear, token)) for token in self.tokens]
-        while len(sids) < len(sockets):
-            await asyncio.sleep(0.1)
+        await asyncio.wait_for(greeted.wait(), patience)
         await asyncio.sleep(1.0)
         before, began = processor_seconds([self.pid]), time.monotonic()
         asking = []

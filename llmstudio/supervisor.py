@@ -33,7 +33,9 @@ NO_ROOT_WARNING = "ignore::UserWarning:celery.platforms"  # it is about pickled 
 def web_command(host: str, port: int) -> list[str]:
     return [
         sys.executable, "-m", "uvicorn", "llmstudio.asgi:application", "--host", host, "--port", str(port),
-        "--lifespan", "off", "--log-level", "warning", "--ws-max-size", "1048576", "--timeout-graceful-shutdown", "5",
+        "--lifespan", "off", "--log-level", "warning", "--timeout-graceful-shutdown", "5",
+        # Frames are short; compressing them takes 40 KiB of memory for each open tab, idle ones too.
+        "--ws-max-size", "1048576", "--ws-per-message-deflate", "false",
     ]  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from jobs.tokenlog import TokenLog
 log = logging.getLogger(__name__)
 
 TICK = 0.05  # seconds between two log entries of a reply
+TOGETHER = 0.01  # replies speak at the same moments, this far apart: what they say then takes one exchange
 CANCEL_SECONDS = 0.25  # between two looks at what people want stopped
 CLAIM_SECONDS = 0.1  # between two looks for more while some are in flight
 SAVE_SECONDS = 1.0
@@ -43,7 +44,7 @@ class InferRunner:
 
     @property
     def pause(self) -> float:
-        return TICK if self.replies else POLL_SECONDS
+        return TOGETHER - time.monotonic() % TOGETHER if self.replies else POLL_SECONDS
 
     def facts(self) -> dict[str, Any]:
         return self.berths.facts()
@@ -88,15 +89,19 @@ class InferRunner:
             self.replies[reply.id] = reply
 
     def _write(self) -> None:
-        """Everything that has come since the last time."""
+        """Everything that has come since the last time, for all replies in one exchange with the log."""
         now = time.monotonic()
-        for reply in list(self.replies.values()):
+        said, ended = [], []
+        for reply in self.replies.values():
             ending = reply.ending  # read first: all pieces before it have then been added
-            if reply.pieces and (ending or now - reply.logged_at >= TICK):
-                reply.logged_at = now
-                self.log.append(reply.generation, "".join(reply.pieces.popleft() for _ in range(len(reply.pieces))))
+            if reply.pieces and (ending or now >= reply.speaks_at):
+                reply.speaks_at = now // TOGETHER * TOGETHER + TICK
+                said.append((reply.generation, "".join(reply.pieces.popleft() for _ in range(len(reply.pieces)))))
             if ending:
-                self._end(reply, ending)
+                ended.append((reply, ending))
+        self.log.append_all(said)
+        for reply, ending in ended:
+            self._end(reply, ending)
         if self.replies and now - self.saved_at >= SAVE_SECONDS:
             self.saved_at = now
             self._save()
