@@ -92,7 +92,8 @@ class JobQuerySet(models.QuerySet[Any]):
         with connection.cursor() as cursor:
             cursor.execute(statement, [*params, limit, State.RUNNING, worker, self.model.LEASE, State.QUEUED])
             ids = [row[0] for row in cursor.fetchall()]
-        return list(self.model._default_manager.filter(pk__in=ids).order_by("queued_at", "pk"))
+        claimed = self.model._default_manager.filter(pk__in=ids).order_by("queued_at", "pk")
+        return list(claimed.select_related(*self.model.WITH) if self.model.WITH else claimed)
 
     def request_cancel(self) -> int:
         """Cancel those that have not started, and ask the workers of the others to stop. Returns how many had not ended."""
@@ -112,6 +113,7 @@ class Job(models.Model):
 
     LEASE: ClassVar[timedelta] = timedelta(seconds=15)
     MAX_ATTEMPTS: ClassVar[int] = 3
+    WITH: ClassVar[tuple[str, ...]] = ()  # what a worker needs of other tables at once, and so gets with the claim
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
