@@ -18,6 +18,7 @@ from jobs import notices
 from jobs.models import Cause, Generation, LanguageModel, LeaseLost, State
 from jobs.runners import bell
 from jobs.runners.engines import Berths, Ending, Reply
+from jobs.tasks import ring_now
 from jobs.tokenlog import TokenLog
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 TICK = 0.05  # seconds between two log entries of a reply
 TOGETHER = 0.01  # replies speak at the same moments, this far apart: what they say then takes one exchange
 CANCEL_SECONDS = 0.25  # between two looks at what people want stopped
-CLAIM_SECONDS = 0.1  # between two looks for more while some are in flight
+CLAIM_SECONDS = 0.1  # between two looks for more, unrung, while some are in flight
 SAVE_SECONDS = 1.0
 POLL_SECONDS = 1.0
 STOP_SECONDS = 5.0  # for replies in flight when the worker is asked to go
@@ -38,7 +39,7 @@ class InferRunner:
     def __init__(self, name: str) -> None:
         self.name = name
         self.log = TokenLog()
-        self.berths = Berths(stir=lambda: bell.ring("infer"))
+        self.berths = Berths(stir=bell.stir)
         self.replies: dict[str, Reply] = {}
         self.looked_at = self.saved_at = self.polled_at = 0.0
 
@@ -54,7 +55,7 @@ class InferRunner:
         self.berths.tidy()
         if not self.berths.of:
             self._warm()
-        if not self.replies or time.monotonic() - self.polled_at > CLAIM_SECONDS:
+        if bell.called() or not self.replies or time.monotonic() - self.polled_at > CLAIM_SECONDS:
             self.polled_at = time.monotonic()
             self._claim()
 
@@ -76,14 +77,19 @@ class InferRunner:
             self.berths.berth(model)
 
     def _claim(self) -> None:
-        """Take on replies, oldest first, as long as their model has a place free, or can be opened."""
+        """Take on replies, oldest first, as long as their model has a place free, or can be opened. One ring may stand
+        for many: a worker that leaves some for want of room passes it on."""
+        some = False
         while True:
             waiting = Generation.objects.exclude(model_id__in=self.berths.full)
             if not self.berths.room:
                 waiting = waiting.filter(model_id__in=list(self.berths.of))
             claimed = waiting.claim(self.name)
             if not claimed:
+                if some and self.berths.full:
+                    ring_now("infer")
                 return
+            some = True
             generation = claimed[0]
             reply = self.berths.berth(generation.model).begin(generation)
             self.replies[reply.id] = reply
