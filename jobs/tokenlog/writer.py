@@ -36,8 +36,8 @@ class TokenLog:
         return generation.sequence_number
 
     def append_all(self, pieces: Sequence[tuple[Generation, str]]) -> None:
-        """A piece each for many replies, in one exchange with Redis. It is a transaction so that readers are woken once
-        for all of them: at 50 replies that halves what worker and readers spend on a piece."""
+        """A piece each for many replies, in one exchange with Redis. It is a transaction, so that readers are woken once
+        for all of them and not once for each."""
         entries = []
         for generation, text in pieces:
             text = storable(text)

@@ -33,10 +33,12 @@ T = TypeVar("T")
 
 
 class RemoteEngine(HostedEngine):
+    """`capacity` is vLLM's own default: the server batches and queues, and whoever waits here waits for nothing."""
+
     constrains = True  # until the server refuses a schema
 
     def __init__(
-        self, base_url: str, model: str, *, api_key: str = "", context_length: int = 8192, capacity: int = 32
+        self, base_url: str, model: str, *, api_key: str = "", context_length: int = 8192, capacity: int = 256
     ) -> None:
         super().__init__(context_length=context_length, capacity=capacity, hosts=sys.maxsize)
         self.model = model
