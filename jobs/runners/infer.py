@@ -24,7 +24,7 @@ from jobs.tokenlog import TokenLog
 log = logging.getLogger(__name__)
 
 TICK = 0.05  # seconds between two log entries of a reply
-TOGETHER = 0.01  # replies speak at the same moments, this far apart: what they say then takes one exchange
+TOGETHER = 0.025  # replies speak at the same moments, this far apart: what they say then takes one exchange
 CANCEL_SECONDS = 0.25  # between two looks at what people want stopped
 CLAIM_SECONDS = 0.1  # between two looks for more, unrung, while some are in flight
 SAVE_SECONDS = 1.0
