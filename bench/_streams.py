@@ -89,6 +89,10 @@ class Load:
         """In milliseconds."""
         return 1000 * self.processor / self.tokens
 
+    def first_beyond(self, seconds: float) -> float:
+        """What the median stream waited for its first token beyond `seconds`, in milliseconds."""
+        return statistics.median(self.firsts) - 1000 * seconds
+
     def delay(self, percent: int) -> float:
         return statistics.quantiles(self.delays, n=100)[percent - 1]
 
