@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -146,9 +147,17 @@ async def test_a_beat_renews_where_each_tab_is_and_brings_who_else_is_there(
     assert await presence.people(place) == tab.people[place]
 
 
-async def test_the_second_tab_of_a_person_sees_who_is_there_and_is_no_news_to_them(
-    team: Team, alice: User, bob: User
+async def test_a_persons_second_tab_sees_who_is_there_and_is_no_news_to_the_team(
+    team: Team, alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told: list[str] = []
+    tell = presence.tell
+
+    async def count(group: str, event: dict[str, Any]) -> None:
+        told.append(event["object"])
+        await tell(group, event)
+
+    monkeypatch.setattr(presence, "tell", count)
     async with Page(bob, team.slug) as his, Page(alice, team.slug) as hers, Page(alice, team.slug) as again:
         await his.say(type="subscribe", to="page:prompts")
         await his.hear("presence", object="page:prompts")
@@ -158,6 +167,9 @@ async def test_the_second_tab_of_a_person_sees_who_is_there_and_is_no_news_to_th
         await again.say(type="subscribe", to="page:prompts")
         assert (await again.hear("presence", object="page:prompts"))["people"] == both["people"]
         await again.say(type="unsubscribe", to="page:prompts")
+        await again.say(type="subscribe", to=f"chat:{UUID(int=1)}")
+        await again.hear("error")  # so it has left the page
+        assert len(told) == 2, "one of him, one of her"
         await hers.say(type="unsubscribe", to="page:prompts")
-        left = await his.hear("presence", object="page:prompts")  # the next that he hears is that she is gone
+        left = await his.hear("presence", object="page:prompts")
         assert [person["id"] for person in left["people"]] == [str(bob.pk)]
