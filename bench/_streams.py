@@ -26,7 +26,7 @@ from bench._upstream import delays, now
 from tests.stack import ROOT, free_port
 
 TICKS = os.sysconf("SC_CLK_TCK")
-SPREAD = 2.0  # seconds over which the streams begin
+ASKING = 20  # streams that begin in a second
 
 
 @contextmanager
@@ -125,7 +125,7 @@ class Listener:
 
 
 async def ours(port: int, people: list[Person], tokens: int, pids: Iterable[int], patience: float) -> Load:
-    """One stream for each of `people`, begun evenly over SPREAD seconds."""
+    """One stream for each of `people`, begun one after the other."""
     load, over = Load(), asyncio.Event()
     listeners: dict[Socket, Listener] = {}
 
@@ -152,7 +152,7 @@ async def ours(port: int, people: list[Person], tokens: int, pids: Iterable[int]
     await asyncio.sleep(1.0)  # everybody has been greeted
     before, began = processor_seconds(pids), time.monotonic()
     for number, (person, (socket, listener)) in enumerate(zip(people, listeners.items(), strict=True)):
-        await asyncio.sleep(max(0.0, began + number * SPREAD / len(people) - time.monotonic()))
+        await asyncio.sleep(max(0.0, began + number / ASKING - time.monotonic()))
         listener.asked = now()
         socket.send(type="send", chat=person.chat, parent=None, text="Go on.", client_id=uuid4().hex)
     try:

@@ -32,7 +32,7 @@ import httpx
 from bench import Claim, in_turns, options, own_environment, peak_memory, report
 from bench._cast import cast
 from bench._sockets import TEXT, Socket, connect
-from bench._streams import SPREAD, Listener, Load, ours, processor_seconds, upstream
+from bench._streams import ASKING, Listener, Load, ours, processor_seconds, upstream
 from bench._upstream import MODEL, now
 from tests.processes import using
 from tests.stack import free_port, running
@@ -117,7 +117,7 @@ class OpenWebUI:
         limits = httpx.Limits(max_connections=len(sockets))
         async with httpx.AsyncClient(base_url=self.http.base_url, timeout=patience, limits=limits) as client:
             for number, (token, listener) in enumerate(listeners.items()):
-                await asyncio.sleep(max(0.0, began + number * SPREAD / len(sockets) - time.monotonic()))
+                await asyncio.sleep(max(0.0, began + number / ASKING - time.monotonic()))
                 listener.asked = now()
                 asking.append(asyncio.create_task(self.ask(client, token, sids[token])))
             try:
