@@ -19,7 +19,7 @@ VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=6s --start-period=30s CMD ["python", "-m", "llmstudio.probe", "http://127.0.0.1:8000"]
 CMD ["python", "-m", "uvicorn", "llmstudio.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--lifespan", "off", \
-     "--log-level", "warning", "--ws-max-size", "1048576", "--timeout-graceful-shutdown", "5"]
+     "--log-level", "warning", "--timeout-graceful-shutdown", "5", "--ws-max-size", "1048576", "--ws-per-message-deflate", "false"]
 
 FROM base AS worker
 # torch.compile builds its kernels with a C++ compiler. TORCH_INDEX chooses the build of torch: this one is for CPUs.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from functools import cache
 from typing import Literal
 
+import redis
+from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
@@ -15,19 +19,37 @@ log = logging.getLogger(__name__)
 
 Kind = Literal["infer", "train", "default"]
 
+AWAY = (redis.RedisError, OSError)
+RINGING = 1.0  # seconds after which a ring that nobody has answered is given up, and the next one rings again
+
 
 @app.task(name="jobs.ring")
 def ring(kind: str) -> None:
+    """In a worker: from here on whoever has something new must ring again, because the look may have begun."""
+    with contextlib.suppress(*AWAY):  # then the mark ends by itself
+        _marks().delete(_mark(kind))
     bell.ring(kind)
 
 
 def ring_on_commit(kind: Kind) -> None:
     """Wake the workers of a kind once the caller's rows are visible. A lost ring costs seconds: workers also poll."""
+    transaction.on_commit(lambda: ring_now(kind), robust=True)
 
-    def send() -> None:
-        try:
+
+def ring_now(kind: Kind) -> None:
+    """A bell that is ringing already is not rung again: the look that it leads to comes after this commit. Of a burst
+    of jobs only the first costs a message and its way through Celery, 0.7 ms here and 2 ms in the worker."""
+    try:
+        if _marks().set(_mark(kind), 1, nx=True, px=int(RINGING * 1000)):
             ring.apply_async((kind,), queue=kind, retry=False)
-        except (OperationalError, OSError) as error:
-            log.warning("The doorbell for %s did not ring (%s); the next sweep will find the job.", kind, error)
+    except (OperationalError, *AWAY) as error:
+        log.warning("The doorbell for %s did not ring (%s); the next sweep will find the job.", kind, error)
 
-    transaction.on_commit(send, robust=True)
+
+def _mark(kind: str) -> str:
+    return f"studio:ringing:{kind}"
+
+
+@cache
+def _marks() -> redis.Redis:
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)

@@ -34,7 +34,9 @@ def web_command(host: str, port: int, processes: int = 1) -> list[str]:
     """More than one process share the port: uvicorn starts them, and starts one again that dies."""
     command = [
         sys.executable, "-m", "uvicorn", "llmstudio.asgi:application", "--host", host, "--port", str(port),
-        "--lifespan", "off", "--log-level", "warning", "--ws-max-size", "1048576", "--timeout-graceful-shutdown", "5",
+        "--lifespan", "off", "--log-level", "warning", "--timeout-graceful-shutdown", "5",
+        # Frames are short; compressing them takes 40 KiB of memory for each open tab, idle ones too.
+        "--ws-max-size", "1048576", "--ws-per-message-deflate", "false",
     ]  # fmt: skip
     return command if processes == 1 else [*command, "--workers", str(processes)]
 

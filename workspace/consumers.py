@@ -7,7 +7,6 @@ The replies that a tab follows are in following.py; where it is, and who is with
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import logging
@@ -29,6 +28,7 @@ from llmstudio.policy import SOCKET
 from workspace import presence
 from workspace.chats import Refused
 from workspace.following import Following
+from workspace.heart import Heart, Standing
 from workspace.models import Chat, ExampleSet, Grid, Membership, Message, Prompt, Role, User
 from workspace.whereabouts import Whereabouts
 
@@ -38,7 +38,6 @@ MAX_FRAME = 256 * 1024  # characters
 MAX_SUBSCRIPTIONS = 320  # things a tab follows: a screen full of playground cells, and what the page shows besides
 MAX_NAMED = 250  # generations in one frame
 MAX_ATTACHED = 20  # to one message
-PULSE = 10.0  # seconds between heartbeats: membership and session are looked at again, presence is renewed
 BURST, PER_SECOND = 60, 10  # frames a socket may send at once, and steadily
 WATCHED = {
     "chat": Chat,
@@ -50,6 +49,7 @@ WATCHED = {
     "prompt": Prompt,
     "run": FineTune,
 }
+BEAT = json.dumps({"v": 1, "type": "beat"})
 PLACES = ("page", "room")  # a page without an object of its own; the part of the studio that any page is in
 PLACE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -69,7 +69,7 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.following = Following(self.send_json)
         self.allowance, self.refilled = float(BURST), time.monotonic()
-        self.pulse: asyncio.Task[None] | None = None
+        self.heart = Heart.current()
 
         async def send_if_there(message: Any) -> None:
             with contextlib.suppress(OSError):  # the other end has gone; its disconnect is on the way to us
@@ -78,9 +78,7 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
         try:
             await super().__call__(scope, receive, send_if_there)
         finally:  # also when the server or a handler breaks off: no task outlives its socket
-            if self.pulse:
-                self.pulse.cancel()
-                await asyncio.gather(self.pulse, return_exceptions=True)
+            await self.heart.leave(self)
             await self.following.stop_all()
             if self.group:
                 with contextlib.suppress(RedisError, OSError):
@@ -102,7 +100,9 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
         self.group = team_group(self.team.pk)
         await self.channel_layer.group_add(self.group, self.channel_name)
         await self.out("hello", user={"id": str(self.user.pk), "name": str(self.user)}, team=self.slug)
-        self.pulse = asyncio.create_task(self.beat())
+        session: SessionBase | None = self.scope.get("session")
+        key = session.session_key if session is not None else None
+        self.heart.join(self, Standing(key, self.user.pk, self.team.pk))
         return None
 
     @in_thread
@@ -114,14 +114,15 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
         found = Membership.objects.filter(user=self.user.pk, team__slug=self.slug, user__is_active=True)
         return found.select_related("team").first()
 
-    async def beat(self) -> None:
-        while True:
-            await asyncio.sleep(PULSE)
-            with contextlib.suppress(DatabaseError):  # an outage removes nobody
-                if await self.membership() is None:
-                    return await self.close(REMOVED)
-                await self.here.stay()
-            await self.out("beat")
+    def marks(self) -> list[presence.Mark]:
+        return self.here.marks()
+
+    async def beat(self, stands: bool, people: dict[str, list[str]]) -> None:
+        if not stands:
+            return await self.close(REMOVED)
+        await self.here.see(people)
+        await self.send(BEAT)
+        return None
 
     async def out(self, kind: str, **fields: Any) -> None:
         await self.send_json({"v": 1, "type": kind, **fields})

@@ -6,6 +6,7 @@ It does not know whose they are: workspace/consumers.py has looked.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -34,8 +35,9 @@ class Following:
 
     async def _tell(self, thing: str, generation: UUID, after: int) -> None:
         try:
-            async for frame in streams.frames(generation, after):
-                await self._send(frame)
+            async with contextlib.aclosing(streams.frames(generation, after)) as frames:
+                async for frame in frames:
+                    await self._send(frame)
         finally:
             self._tasks.pop(thing, None)
 

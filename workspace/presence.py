@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -17,6 +18,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
+
+Mark = tuple[str, str, str]  # a thing, who is there, and the socket that says so
 
 MARK = 30.0  # seconds a socket counts as present without renewing its mark
 
@@ -47,6 +50,27 @@ async def mark(thing: str, who: str, socket: str) -> None:
         log.debug("Presence was not marked: %s", error)
 
 
+async def stay(marks: Iterable[Mark]) -> dict[str, list[str]]:
+    """Renew many marks in one exchange; returns who is at each of their places, or nothing while Redis is away."""
+    places: dict[str, dict[str, float]] = {}
+    until = time.time() + MARK
+    for thing, who, socket in marks:
+        places.setdefault(thing, {})[f"{who}|{socket}"] = until
+    if not places:
+        return {}
+    try:
+        async with _redis().pipeline(transaction=False) as pipe:
+            for thing, here in places.items():
+                pipe.zadd(_key(thing), here)
+                pipe.expire(_key(thing), int(2 * MARK))
+                pipe.zrange(_key(thing), time.time(), "+inf", byscore=True)
+            answers = await pipe.execute()
+    except (RedisError, OSError) as error:
+        log.debug("Presence was not renewed: %s", error)
+        return {}
+    return {thing: _each_once(found) for thing, found in zip(places, answers[2::3], strict=True)}
+
+
 async def leave(thing: str, who: str, socket: str) -> None:
     try:
         await _redis().zrem(_key(thing), f"{who}|{socket}")
@@ -60,6 +84,10 @@ async def people(thing: str) -> list[str]:
         marks = cast(list[str], await _redis().zrange(_key(thing), time.time(), "+inf", byscore=True))
     except (RedisError, OSError):
         return []
+    return _each_once(marks)
+
+
+def _each_once(marks: Iterable[str]) -> list[str]:
     return sorted({mark.rpartition("|")[0] for mark in marks})
 
 

@@ -6,15 +6,16 @@ It knows the token log and the wire format; not who may read, which the consumer
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, cast
+from collections.abc import AsyncGenerator
+from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
-from jobs.tokenlog import Done, Event, Piece, Snapshot, follow
+from jobs.tokenlog import Done, Piece, Snapshot, batches
 
 log = logging.getLogger(__name__)
 
@@ -24,59 +25,53 @@ RETRY = 1.0  # seconds to wait while the stores are away
 Frame = dict[str, Any]
 
 
-async def frames(generation_id: UUID, after: int) -> AsyncIterator[Frame]:
+async def frames(generation_id: UUID, after: int) -> AsyncGenerator[Frame]:
     """Everything after `after`, then live, to the end. Outages of the stores only delay it: it goes on where it was."""
     while True:
         try:
-            async for frame in _frames(generation_id, after):
-                after = frame.get("sequence_number", after)
-                yield frame
+            async with contextlib.aclosing(_frames(generation_id, after)) as told:
+                async for frame in told:
+                    after = frame.get("sequence_number", after)
+                    yield frame
             return
         except (DatabaseError, RedisError, OSError) as error:
             log.warning("Reply %s cannot be followed just now: %s", generation_id, error)
             await asyncio.sleep(RETRY)
 
 
-async def _frames(generation_id: UUID, after: int) -> AsyncIterator[Frame]:
-    """Each delta names the sequence number it follows (`after`), so that a reader sees gaps and overlaps by itself."""
+async def _frames(generation_id: UUID, after: int) -> AsyncGenerator[Frame]:
+    """Each delta names the sequence number it follows (`after`), so that a reader sees gaps and overlaps by itself.
+
+    A frame that would come too early waits, and what is said meanwhile comes in the next. A frame that came late gives the
+    next as much time back, so pieces that arrive every INTERVAL with some jitter are passed on without a timer.
+    """
     clock = asyncio.get_running_loop().time
     generation = str(generation_id)
-    events = cast(AsyncGenerator[Event], follow(generation_id, after))
-    ahead = asyncio.ensure_future(anext(events, None))
     held, upto, due = "", after, 0.0
 
-    def delta() -> Frame:
+    async def delta() -> Frame:
         nonlocal held, after, due
+        if (early := due - clock()) > 0:
+            await asyncio.sleep(early)
         frame = _frame("response.output_text.delta", generation, sequence_number=upto, after=after, delta=held)
-        held, after, due = "", upto, clock() + INTERVAL
+        held, after, due = "", upto, max(due, clock() - INTERVAL) + INTERVAL
         return frame
 
-    try:
-        while True:
-            await asyncio.wait({ahead}, timeout=max(0.0, due - clock()) if held else None)
-            if not ahead.done():
-                yield delta()
-                continue
-            event = ahead.result()
-            if isinstance(event, Piece):
-                held, upto = held + event.delta, event.sequence_number
-                if clock() >= due:
-                    yield delta()
-            else:
+    async with contextlib.aclosing(batches(generation_id, after)) as told:
+        async for events in told:
+            for event in events:
+                if isinstance(event, Piece):
+                    held, upto = held + event.delta, event.sequence_number
+                    continue
                 if held:
-                    yield delta()
+                    yield await delta()
                 if isinstance(event, Snapshot):
                     after = upto = event.sequence_number
                     yield _frame("snapshot", generation, sequence_number=after, text=event.text)
                 else:
-                    if event:
-                        yield _end(event)
-                    return
-            ahead = asyncio.ensure_future(anext(events, None))
-    finally:
-        ahead.cancel()
-        await asyncio.gather(ahead, return_exceptions=True)
-        await events.aclose()
+                    yield _end(event)
+            if held:
+                yield await delta()
 
 
 def _end(done: Done) -> Frame:

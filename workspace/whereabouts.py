@@ -31,9 +31,15 @@ class Whereabouts:
         return thing in self._shown
 
     async def enter(self, thing: str) -> None:
+        """The others hear of it unless they see this person there already, in another tab: a crowd of tabs that come
+        back at once would else tell each other as often as there are pairs of them."""
         self._shown.setdefault(thing, [])
+        known = self._who(thing) in await presence.people(self._place(thing))
         await self._mark(thing)
-        await self._tell(thing)
+        if known:
+            await self.show_people(thing)
+        else:
+            await self._tell(thing)
 
     async def be_in(self, kind: str, name: str) -> None:
         """On a page without an object, or in a room; a tab is in one room, and hears of all."""
@@ -41,24 +47,31 @@ class Whereabouts:
             self.room = name
         await self.enter("room" if kind == "room" else f"{kind}:{name}")
 
-    async def stay(self) -> None:
-        """Renew the marks, and see who has come or gone unheard."""
+    def marks(self) -> list[presence.Mark]:
+        """To be renewed for as long as the tab is open."""
+        return [(self._place(thing), self._who(thing), self.socket) for thing in self._shown]
+
+    async def see(self, people: dict[str, list[str]]) -> None:
+        """Who is at which place: some may have come or gone unheard."""
         for thing in list(self._shown):
-            await self._mark(thing)
-            await self.show_people(thing)
+            if (here := people.get(self._place(thing))) is not None:
+                await self._show(thing, here)
 
     async def leave(self, thing: str) -> None:
         if self._shown.pop(thing, None) is not None:
             await presence.leave(self._place(thing), self._who(thing), self.socket)
-            await self._tell(thing)
+            if self._who(thing) not in await presence.people(self._place(thing)):
+                await self._tell(thing)
 
     async def leave_all(self) -> None:
         for thing in list(self._shown):
             await self.leave(thing)
 
     async def show_people(self, thing: str) -> None:
+        await self._show(thing, await presence.people(self._place(thing)))
+
+    async def _show(self, thing: str, here: list[str]) -> None:
         """Send who is here, if that has changed."""
-        here = await presence.people(self._place(thing))
         if here == self._shown.get(thing, here):
             return
         self._shown[thing] = here

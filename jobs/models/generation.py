@@ -65,6 +65,7 @@ class Generation(Job):
     second; at the end `text` and `text_sha256` here are the authority."""
 
     LEASE: ClassVar[timedelta] = timedelta(seconds=8)  # a dead worker must show within 15 s
+    WITH: ClassVar[tuple[str, ...]] = ("model", "adapter")
     MAX_ATTEMPTS: ClassVar[int] = 1  # a lost reply keeps its text and is continued by a person, never silently redone
 
     class Purpose(models.TextChoices):

@@ -78,21 +78,27 @@ class JobQuerySet(models.QuerySet[Any]):
         return self.exclude(state__in=FINAL)
 
     def claim(self, worker: str, limit: int = 1) -> list[Any]:
-        """Take up to `limit` queued jobs of this queryset for `worker`, oldest first, raising each one's fence."""
+        """Take up to `limit` queued jobs of this queryset for `worker`, oldest first, raising each one's fence.
+
+        The commit does not wait for the disk, which is 1 to 4 ms of every first token: a claim that a crash of the
+        database forgets leaves a queued job, and a worker whose next fenced write tells it to stop.
+        """
         chosen = self.claimable().order_by("queued_at", "pk").values("id")
         sql, params = chosen.query.sql_with_params()
         table = connection.ops.quote_name(self.model._meta.db_table)
         # MATERIALIZED: inlined, the planner may run the SELECT again for each row and take more than `limit`.
         statement = f"""
-            WITH chosen AS MATERIALIZED ({sql} LIMIT %s FOR UPDATE SKIP LOCKED)
+            WITH chosen AS MATERIALIZED ({sql} LIMIT %s FOR UPDATE SKIP LOCKED),
+                at_once AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
             UPDATE {table} AS job SET state = %s, worker = %s, fence = fence + 1, attempts = attempts + 1,
                 lease_until = clock_timestamp() + %s, started_at = coalesce(started_at, clock_timestamp())
-            FROM chosen WHERE job.id = chosen.id AND job.state = %s RETURNING job.id
+            FROM chosen, at_once WHERE job.id = chosen.id AND job.state = %s RETURNING job.id
         """  # noqa: S608 - names from the model and SQL from the ORM; every value is a parameter
         with connection.cursor() as cursor:
             cursor.execute(statement, [*params, limit, State.RUNNING, worker, self.model.LEASE, State.QUEUED])
             ids = [row[0] for row in cursor.fetchall()]
-        return list(self.model._default_manager.filter(pk__in=ids).order_by("queued_at", "pk"))
+        claimed = self.model._default_manager.filter(pk__in=ids).order_by("queued_at", "pk")
+        return list(claimed.select_related(*self.model.WITH) if self.model.WITH else claimed)
 
     def request_cancel(self) -> int:
         """Cancel those that have not started, and ask the workers of the others to stop. Returns how many had not ended."""
@@ -112,6 +118,7 @@ class Job(models.Model):
 
     LEASE: ClassVar[timedelta] = timedelta(seconds=15)
     MAX_ATTEMPTS: ClassVar[int] = 3
+    WITH: ClassVar[tuple[str, ...]] = ()  # what a worker needs of other tables at once, and so gets with the claim
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)

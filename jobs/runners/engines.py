@@ -64,7 +64,7 @@ class Reply:
     first_token: float | None = None
     ending: Ending | None = None
     cancelled: bool = False
-    logged_at: float = 0.0
+    speaks_at: float = 0.0  # before then its pieces wait for those of the others
 
     @property
     def id(self) -> str:

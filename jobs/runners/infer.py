@@ -18,13 +18,15 @@ from jobs import notices
 from jobs.models import Cause, Generation, LanguageModel, LeaseLost, State
 from jobs.runners import bell
 from jobs.runners.engines import Berths, Ending, Reply
+from jobs.tasks import ring_now
 from jobs.tokenlog import TokenLog
 
 log = logging.getLogger(__name__)
 
 TICK = 0.05  # seconds between two log entries of a reply
+TOGETHER = 0.025  # replies speak at the same moments, this far apart: what they say then takes one exchange
 CANCEL_SECONDS = 0.25  # between two looks at what people want stopped
-CLAIM_SECONDS = 0.1  # between two looks for more while some are in flight
+CLAIM_SECONDS = 0.1  # between two looks for more, unrung, while some are in flight
 SAVE_SECONDS = 1.0
 POLL_SECONDS = 1.0
 STOP_SECONDS = 5.0  # for replies in flight when the worker is asked to go
@@ -37,13 +39,13 @@ class InferRunner:
     def __init__(self, name: str) -> None:
         self.name = name
         self.log = TokenLog()
-        self.berths = Berths(stir=lambda: bell.ring("infer"))
+        self.berths = Berths(stir=bell.stir)
         self.replies: dict[str, Reply] = {}
         self.looked_at = self.saved_at = self.polled_at = 0.0
 
     @property
     def pause(self) -> float:
-        return TICK if self.replies else POLL_SECONDS
+        return TOGETHER - time.monotonic() % TOGETHER if self.replies else POLL_SECONDS
 
     def facts(self) -> dict[str, Any]:
         return self.berths.facts()
@@ -53,7 +55,7 @@ class InferRunner:
         self.berths.tidy()
         if not self.berths.of:
             self._warm()
-        if not self.replies or time.monotonic() - self.polled_at > CLAIM_SECONDS:
+        if bell.called() or not self.replies or time.monotonic() - self.polled_at > CLAIM_SECONDS:
             self.polled_at = time.monotonic()
             self._claim()
 
@@ -75,28 +77,37 @@ class InferRunner:
             self.berths.berth(model)
 
     def _claim(self) -> None:
-        """Take on replies, oldest first, as long as their model has a place free, or can be opened."""
+        """Take on replies, oldest first, as long as their model has a place free, or can be opened. One ring may stand
+        for many: a worker that leaves some for want of room passes it on."""
+        some = False
         while True:
             waiting = Generation.objects.exclude(model_id__in=self.berths.full)
             if not self.berths.room:
                 waiting = waiting.filter(model_id__in=list(self.berths.of))
             claimed = waiting.claim(self.name)
             if not claimed:
+                if some and self.berths.full:
+                    ring_now("infer")
                 return
+            some = True
             generation = claimed[0]
             reply = self.berths.berth(generation.model).begin(generation)
             self.replies[reply.id] = reply
 
     def _write(self) -> None:
-        """Everything that has come since the last time."""
+        """Everything that has come since the last time, for all replies in one exchange with the log."""
         now = time.monotonic()
-        for reply in list(self.replies.values()):
+        said, ended = [], []
+        for reply in self.replies.values():
             ending = reply.ending  # read first: all pieces before it have then been added
-            if reply.pieces and (ending or now - reply.logged_at >= TICK):
-                reply.logged_at = now
-                self.log.append(reply.generation, "".join(reply.pieces.popleft() for _ in range(len(reply.pieces))))
+            if reply.pieces and (ending or now >= reply.speaks_at):
+                reply.speaks_at = now // TOGETHER * TOGETHER + TICK
+                said.append((reply.generation, "".join(reply.pieces.popleft() for _ in range(len(reply.pieces)))))
             if ending:
-                self._end(reply, ending)
+                ended.append((reply, ending))
+        self.log.append_all(said)
+        for reply, ending in ended:
+            self._end(reply, ending)
         if self.replies and now - self.saved_at >= SAVE_SECONDS:
             self.saved_at = now
             self._save()

@@ -7,7 +7,7 @@ snapshots (every second, and the final text) carry the readers across. It does n
 """
 
 from jobs.tokenlog.events import Done, Event, Piece, Snapshot, key_of
-from jobs.tokenlog.reader import follow
+from jobs.tokenlog.reader import batches, follow
 from jobs.tokenlog.writer import TokenLog
 
-__all__ = ["Done", "Event", "Piece", "Snapshot", "TokenLog", "follow", "key_of"]
+__all__ = ["Done", "Event", "Piece", "Snapshot", "TokenLog", "batches", "follow", "key_of"]

@@ -8,8 +8,7 @@ import contextvars
 import logging
 import time
 import weakref
-from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -29,7 +28,15 @@ LOOK_SECONDS = 1.0  # how often the row of a silent reply is looked at
 
 
 async def follow(generation_id: UUID, after: int = 0) -> AsyncIterator[Event]:
-    """A reply from entry `after` on, to its end.
+    """What `batches` tells, one event at a time."""
+    async with contextlib.aclosing(batches(generation_id, after)) as told:
+        async for events in told:
+            for event in events:
+                yield event
+
+
+async def batches(generation_id: UUID, after: int = 0) -> AsyncGenerator[list[Event]]:
+    """A reply from entry `after` on, to its end, in lists of what came at once or while the last was dealt with.
 
     First a Snapshot, if `after` is 0 or the log does not reach back that far; then pieces without gap or duplicate, and
     again a Snapshot where the reader was too slow or the log was lost; in the end exactly one Done.
@@ -39,9 +46,9 @@ async def follow(generation_id: UUID, after: int = 0) -> AsyncIterator[Event]:
         events = await reader.catch_up(after or None)
         reader.listen()
         while True:
-            for event in events:
-                yield event
-                if isinstance(event, Done):
+            if events:
+                yield events
+                if isinstance(events[-1], Done):
                     return
             events = await reader.next()
 
@@ -55,9 +62,9 @@ class Feed:
     number: int = 0
     heard_at: float = field(default_factory=time.monotonic)
 
-    def push(self, number: int, delta: str) -> None:
+    def push(self, entries: Sequence[tuple[int, str]]) -> None:
         for reader in self.readers:
-            reader.push(number, delta)
+            reader.push(entries)
 
 
 class Reader:
@@ -67,16 +74,16 @@ class Reader:
         self.hub, self.generation_id, self.feed = hub, generation_id, feed
         self.cursor = 0
         self.position = ""
-        self._inbox: deque[tuple[int, str]] = deque()
+        self._inbox: list[tuple[int, str]] = []
         self._overflowed = False
         self._stirred = asyncio.Event()
 
-    def push(self, number: int, delta: str) -> None:
-        """An entry of the log; number 0 says "look at the row"."""
-        if len(self._inbox) >= BUFFER:
+    def push(self, entries: Sequence[tuple[int, str]]) -> None:
+        """Entries of the log; number 0 says "look at the row"."""
+        if len(self._inbox) + len(entries) > BUFFER:
             self._overflowed = True
             self._inbox.clear()
-        self._inbox.append((number, delta))
+        self._inbox += entries
         self._stirred.set()
 
     def listen(self) -> None:
@@ -89,7 +96,7 @@ class Reader:
         """What has come since, at least one look later. May be empty."""
         await self._stirred.wait()
         self._stirred.clear()
-        items, self._inbox = self._inbox, deque()
+        items, self._inbox = self._inbox, []
         if self._overflowed:
             self._overflowed = False
             return await self.catch_up(None)
@@ -217,9 +224,9 @@ class Hub:
                     woken = entries[-1][0]
                 elif (feed := feeds[key]).readers:
                     feed.position, feed.heard_at = entries[-1][0], time.monotonic()
-                    for number, delta in parse(entries):
-                        feed.number = number or feed.number
-                        feed.push(number, delta)
+                    read = parse(entries)
+                    feed.number = max(feed.number, *(number for number, _ in read))
+                    feed.push(read)
 
     async def _look(self) -> None:
         """Silent replies may have ended, or speak where Redis cannot carry it: have their readers look at the row."""
@@ -235,7 +242,7 @@ class Hub:
                 number = known.get(pk)
                 if number is None or number > feed.number:
                     feed.number = number or feed.number
-                    feed.push(0, "")
+                    feed.push([(0, "")])
 
 
 def _row_of(generation_id: UUID) -> Generation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -15,7 +16,8 @@ from jobs.tokenlog.events import AWAY, key_of, parse
 
 log = logging.getLogger(__name__)
 
-KEPT_SECONDS = 3600  # after the last entry; later readers are answered from the row
+KEPT_SECONDS = 3600  # after the last entries; later readers are answered from the row
+RENEWED = 64  # entries after which that time begins anew
 AWAY_SECONDS = 2.0  # before a Redis that did not answer is asked again
 
 
@@ -30,15 +32,23 @@ class TokenLog:
 
     def append(self, generation: Generation, text: str) -> int:
         """Add a piece to the reply, in memory and in the log. Its number counts even if the log could not take it."""
-        text = storable(text)
-        generation.text += text
-        generation.sequence_number += 1
-        self._add(generation, f"{generation.fence}-{generation.sequence_number}", {"d": text})
+        self.append_all([(generation, text)])
         return generation.sequence_number
+
+    def append_all(self, pieces: Sequence[tuple[Generation, str]]) -> None:
+        """A piece each for many replies, in one exchange with Redis. It is a transaction, so that readers are woken once
+        for all of them and not once for each."""
+        entries = []
+        for generation, text in pieces:
+            text = storable(text)
+            generation.text += text
+            generation.sequence_number += 1
+            entries.append((generation, f"{generation.fence}-{generation.sequence_number}", {"d": text}))
+        self._add(entries)
 
     def close(self, generation: Generation) -> None:
         """Tell readers that the row is final now. Call it after the row says so."""
-        self._add(generation, f"{generation.fence + 1}-0", {"end": "1"})
+        self._add([(generation, f"{generation.fence + 1}-0", {"end": "1"})])
 
     def unsaved(self, generation: Generation) -> list[str]:
         """The pieces that the log holds beyond the row's snapshot, as far as they follow on from it."""
@@ -53,17 +63,25 @@ class TokenLog:
         entries = parse(answer)
         return [delta for number, delta in entries if number <= generation.sequence_number + len(entries)]
 
-    def _add(self, generation: Generation, entry_id: str, fields: dict[Any, Any]) -> None:
-        if time.monotonic() < self._away_until:
+    def _add(self, entries: Sequence[tuple[Generation, str, dict[Any, Any]]]) -> None:
+        if not entries or time.monotonic() < self._away_until:
             return
-        key = key_of(generation.pk)
+        exchange = self._redis.pipeline()
+        keys = []  # of the answers, in their order
+        for generation, entry_id, fields in entries:
+            keys.append(key_of(generation.pk))
+            exchange.xadd(keys[-1], fields, id=entry_id)
+            if "end" in fields or generation.sequence_number % RENEWED == 1:
+                keys.append(keys[-1])
+                exchange.expire(keys[-1], KEPT_SECONDS)
         try:
-            entry = self._redis.pipeline()
-            entry.xadd(key, fields, id=entry_id)
-            entry.expire(key, KEPT_SECONDS)
-            entry.execute()
+            answers = exchange.execute(raise_on_error=False)
         except redis.ResponseError as error:
-            log.warning("The token log refused an entry of %s: %s", key, error)
+            log.warning("The token log refused entries: %s", error)
         except AWAY as error:
             self._away_until = time.monotonic() + AWAY_SECONDS
             log.warning("The token log is away (%s); replies reach their readers through the database.", error)
+        else:
+            for key, answer in zip(keys, answers, strict=True):
+                if isinstance(answer, redis.ResponseError):
+                    log.warning("The token log refused an entry of %s: %s", key, answer)

@@ -14,7 +14,7 @@ from llmstudio import asgi
 from llmstudio.policy import SOCKET
 from tests.conftest import browser
 from tests.workspace.tabs import Tab, stored
-from workspace import consumers
+from workspace import consumers, heart
 from workspace.consumers import StudioConsumer
 from workspace.models import Chat, Message, Role
 
@@ -134,7 +134,7 @@ async def test_without_the_notice_the_next_action_finds_out(bob, team, chat):
 
 
 async def test_without_any_action_the_heartbeat_finds_out(bob, team, monkeypatch):
-    monkeypatch.setattr(consumers, "PULSE", 0.05)
+    monkeypatch.setattr(heart, "PULSE", 0.05)
     async with Tab(bob, team.slug) as tab:
         await tab.hear("beat")
         await stored(type(bob).objects.filter(pk=bob.pk).update)(is_active=False)
@@ -142,7 +142,7 @@ async def test_without_any_action_the_heartbeat_finds_out(bob, team, monkeypatch
 
 
 async def test_signing_out_everywhere_closes_the_socket(alice, team, monkeypatch):
-    monkeypatch.setattr(consumers, "PULSE", 0.05)
+    monkeypatch.setattr(heart, "PULSE", 0.05)
     headers = [await cookie_of(alice), (b"origin", b"http://127.0.0.1:8000")]
     async with Tab(None, team.slug, asgi.application, headers) as tab:
         await stored(Session.objects.all().delete)()

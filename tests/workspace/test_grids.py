@@ -144,6 +144,7 @@ def test_a_hundred_cells_cost_no_more_queries_than_four_and_ring_once(
     grid, alice, team, base, prompt, example_set, monkeypatch, django_capture_on_commit_callbacks
 ):
     rings = []
+    tasks.ring("infer")  # has been heard: whatever rings from now on is new
     monkeypatch.setattr(tasks.ring, "apply_async", lambda *args, **kwargs: rings.append(args))
     version = prompt.save_version(
         alice, based_on=None, messages=[{"role": "user", "content": "Translate {{word}}."}], examples=example_set.newest

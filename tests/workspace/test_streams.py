@@ -15,20 +15,35 @@ DONE = Done(ME, "succeeded", "", "", "stop", "hash", 1, 2)
 
 
 def hears(monkeypatch, *attempts):
-    """`follow` as it would be, one script a call: events, pauses in seconds, or an error to raise."""
+    """`batches` as it would be, one script a call: events, pauses in seconds, or an error to raise. What is said while
+    the listener is busy comes to it at once."""
     asked, scripts = [], iter(attempts)
 
-    async def follow(generation_id, after=0):
+    async def batches(generation_id, after=0):
         asked.append(after)
-        for event in next(scripts):
-            if isinstance(event, float):
-                await asyncio.sleep(event)
-            elif isinstance(event, Exception):
-                raise event
-            else:
-                yield event
+        inbox: asyncio.Queue = asyncio.Queue()
 
-    monkeypatch.setattr(streams, "follow", follow)
+        async def say(script):
+            for event in script:
+                await (asyncio.sleep(event) if isinstance(event, float) else inbox.put(event))
+
+        saying = asyncio.create_task(say(next(scripts)))
+        try:
+            while True:
+                told = [await inbox.get()]
+                while not inbox.empty():
+                    told.append(inbox.get_nowait())
+                if isinstance(told[-1], Exception):
+                    if told[:-1]:
+                        yield told[:-1]
+                    raise told[-1]
+                yield told
+                if isinstance(told[-1], Done):
+                    return
+        finally:
+            saying.cancel()
+
+    monkeypatch.setattr(streams, "batches", batches)
     return asked
 
 
@@ -69,20 +84,20 @@ async def test_after_an_outage_it_goes_on_where_it_was(monkeypatch):
 async def test_a_snapshot_in_between_comes_after_what_was_held(monkeypatch):
     hears(monkeypatch, [Piece(1, "a"), Piece(2, "b"), Snapshot(9, "abcdefghi"), DONE])
     frames = await all_frames()
-    assert [frame.get("delta") or frame.get("text") for frame in frames] == ["a", "b", "abcdefghi", None]
+    assert [frame.get("delta") or frame.get("text") for frame in frames] == ["ab", "abcdefghi", None]
 
 
 async def test_whoever_stops_listening_leaves_nothing_running(monkeypatch):
     ended = asyncio.Event()
 
-    async def follow(generation_id, after=0):
+    async def batches(generation_id, after=0):
         try:
-            yield Snapshot(0, "")
+            yield [Snapshot(0, "")]
             await asyncio.Event().wait()
         finally:
             ended.set()
 
-    monkeypatch.setattr(streams, "follow", follow)
+    monkeypatch.setattr(streams, "batches", batches)
 
     async def listen():
         async for _ in streams.frames(ME, 0):

@@ -8,10 +8,11 @@ Who may name a URL, and where keys are kept, is the caller's business.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -28,14 +29,21 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 10
 SILENCE_SECONDS = 120  # between two pieces of an answer, or before the first: a long prompt takes its time
 
+try:  # comes with uvicorn where it runs: the client reads each token with its own wait, a third of the time cheaper here
+    from uvloop import new_event_loop
+except ImportError:
+    from asyncio import new_event_loop  # type: ignore[assignment]
+
 T = TypeVar("T")
 
 
 class RemoteEngine(HostedEngine):
+    """`capacity` is vLLM's own default: the server batches and queues, and whoever waits here waits for nothing."""
+
     constrains = True  # until the server refuses a schema
 
     def __init__(
-        self, base_url: str, model: str, *, api_key: str = "", context_length: int = 8192, capacity: int = 32
+        self, base_url: str, model: str, *, api_key: str = "", context_length: int = 8192, capacity: int = 256
     ) -> None:
         super().__init__(context_length=context_length, capacity=capacity, hosts=sys.maxsize)
         self.model = model
@@ -47,7 +55,7 @@ class RemoteEngine(HostedEngine):
             max_retries=1,
         )
         self._loaded: set[str] = set()
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="remote-engine", daemon=True)
         self._thread.start()
 
@@ -116,16 +124,16 @@ class RemoteHost(Host):
 
     async def _stream(self, job: Job, say: Say) -> FinishReason:
         reason: FinishReason | None = None
-        async with await self._ask(job.request) as chunks:
-            async for chunk in chunks:
-                for choice in chunk.choices:
+        async with await self._ask(job.request) as answer:
+            async for chunk in chunks(answer):
+                for choice in chunk.get("choices") or ():
                     job.completion_tokens += 1
-                    say((choice.delta.content or "").replace("\ufffd", ""))
-                    if choice.finish_reason:
-                        reason = "length" if choice.finish_reason == "length" else "stop"
-                if chunk.usage:
-                    job.prompt_tokens = chunk.usage.prompt_tokens
-                    job.completion_tokens = chunk.usage.completion_tokens
+                    say((choice["delta"].get("content") or "").replace("\ufffd", ""))
+                    if choice.get("finish_reason"):
+                        reason = "length" if choice["finish_reason"] == "length" else "stop"
+                if usage := chunk.get("usage"):
+                    job.prompt_tokens = usage["prompt_tokens"]
+                    job.completion_tokens = usage["completion_tokens"]
         if reason is None:
             raise RequestFailed(f"The server {self._engine.where} broke off in the middle of the answer. Try again.")
         return reason
@@ -153,6 +161,22 @@ class RemoteHost(Host):
             self._engine.constrains = False
             log.info("The server %s takes no JSON Schema: %s", self._engine.where, _said(refusal))
         return stream
+
+
+async def chunks(answer: Any) -> AsyncIterator[dict[str, Any]]:
+    """What the server streams, as plain dictionaries: building the client's typed objects takes as long as all else that
+    is done with a token here (0.06 of 0.17 ms)."""
+    rest = b""
+    async for data in answer.response.aiter_bytes():
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            if not line.startswith(b"data:") or (body := line[5:].strip()) == b"[DONE]":
+                continue
+            chunk = json.loads(body)
+            if error := chunk.get("error"):
+                said = error.get("message") if isinstance(error, dict) else error
+                raise RequestFailed(f"The server broke off: {str(said)[:300]}")
+            yield chunk
 
 
 def formats(request: Request) -> list[dict[str, Any]]:
