@@ -4,7 +4,8 @@ PostgreSQL works on the rows that came before while the next are judged, so an i
 of the two. A row's split is known only once every prompt was seen: rows go in as training rows, and the few that are not
 are moved at the end, within the same transaction. Of each row a number and its split are kept in memory.
 
-Measured on two cores, 200,000 rows: 4 times as fast as INSERTs of 500 rows after a first pass of judging.
+Measured: 17 microseconds of processor time a row, half of it ours and half PostgreSQL's, where a first pass of judging and
+then INSERTs of 500 rows took 87.
 It does not know files, jobs or what makes a good row.
 """
 
