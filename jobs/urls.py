@@ -15,6 +15,7 @@ data = [
     path("data/<uuid:dataset_id>/", datasets.dataset, name="dataset"),
     path("data/<uuid:dataset_id>/rows/", datasets.dataset_rows, name="dataset_rows"),
     path("data/<uuid:dataset_id>/row/<int:position>/", datasets.dataset_row, name="dataset_row"),
+    path("data/<uuid:dataset_id>/quality/", datasets.dataset_quality, name="dataset_quality"),
     path("data/<uuid:dataset_id>/archive/", datasets.dataset_archive, name="dataset_archive"),
     path("data/<uuid:dataset_id>/download/", datasets.dataset_download, name="dataset_download"),
 ]

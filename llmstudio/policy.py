@@ -164,6 +164,7 @@ ROUTES: dict[str, dict[str, int]] = {
     "dataset": {"GET": VIEWER},
     "dataset_rows": {"GET": VIEWER},
     "dataset_row": {"GET": VIEWER},
+    "dataset_quality": {"GET": VIEWER},
     "dataset_archive": {"POST": EDITOR},
     "dataset_download": {"GET": VIEWER},
     # fine-tunes and models

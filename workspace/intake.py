@@ -12,10 +12,11 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from workspace import bulk, prompts
+from workspace import bulk, newcomers, prompts
 from workspace.interchange.drafts import TEXT, Draft, Item, Problem
 from workspace.models import Archived, LabelRefused, Membership, Prompt, PromptAlias, PromptLabel, PromptVersion
 from workspace.models.includes import checked_content
+from workspace.newcomers import Newcomer
 from workspace.prompts import PromptError
 
 NEW, VERSION, SAME, SKIPPED, ALIAS, PROBLEM = "new", "version", "same", "skipped", "alias", "problem"
@@ -67,7 +68,29 @@ def take_in(
     """Take in what can be, in the caller's transaction; one outcome for each item, in their order. Prompts that others
     may include come first."""
     order = sorted(range(len(items)), key=lambda at: _late(items[at]))
-    done = [_one(at, items[at], by, folder, (choices or {}).get(at, Choice()), source) for at in order]
+    done = [_named(at, items[at], folder, (choices or {}).get(at, Choice())) for at in order]
+    names = {outcome.name for outcome in done}
+    there = set(Prompt.objects.for_team(by.team).filter(name__in=names).values_list("name", flat=True))
+    waiting: dict[str, tuple[Outcome, Draft, Newcomer]] = {}
+    for outcome in done:
+        item = items[outcome.at]
+        if outcome.did != NEW or isinstance(item, Problem):
+            continue
+        if (
+            outcome.name in waiting
+            or item.alias
+            or any(one.name in waiting for one in prompts.includes_in(item.messages))
+        ):
+            _start(waiting, by, source)  # the others' turn: this one builds on them
+        if item.alias or not item.messages or outcome.name in there:
+            _one(item, by, outcome, source)
+            continue
+        try:
+            waiting[outcome.name] = (outcome, item, _newcomer(item, by, outcome.name, source))
+            there.add(outcome.name)
+        except PromptError as error:
+            outcome.did, outcome.why = PROBLEM, str(error)
+    _start(waiting, by, source)
     return sorted(done, key=lambda outcome: outcome.at)
 
 
@@ -90,7 +113,8 @@ def _late(item: Item) -> int:
     return 1 if item.kind == TEXT and not prompts.includes_in(item.messages) else 2
 
 
-def _one(at: int, item: Item, by: Membership, folder: str, choice: Choice, source: str) -> Outcome:
+def _named(at: int, item: Item, folder: str, choice: Choice) -> Outcome:
+    """The outcome as far as it is known without a look at what is here: `did` is NEW where one is still to come."""
     own = f"{folder}/{item.name}" if folder and item.name else item.name
     outcome = Outcome(at, item.where, choice.name or own, PROBLEM)
     if isinstance(item, Problem):
@@ -99,22 +123,64 @@ def _one(at: int, item: Item, by: Membership, folder: str, choice: Choice, sourc
     outcome.notes = list(item.notes)
     if choice.skip:
         outcome.did = SKIPPED
-        return outcome
+    elif not outcome.name.strip():
+        outcome.why = (
+            f"Name the prompt that shall answer to {item.alias}."
+            if item.alias and not item.messages
+            else "It has no name. Give it one."
+        )
+    else:
+        try:
+            outcome.name, outcome.did = prompts.checked_name(prompts.tidy_name(outcome.name)), NEW
+        except PromptError as error:
+            outcome.why = str(error)
+    return outcome
+
+
+def _one(item: Draft, by: Membership, outcome: Outcome, source: str) -> None:
     try:
-        if not outcome.name.strip():
-            raise bulk.NotDone(
-                f"Name the prompt that shall answer to {item.alias}."
-                if item.alias and not item.messages
-                else "It has no name. Give it one."
-            )
-        outcome.name = prompts.checked_name(prompts.tidy_name(outcome.name))
         with transaction.atomic():
             _keep(item, by, outcome, source)
     except (PromptError, bulk.NotDone, Archived) as error:
         outcome.did, outcome.why, outcome.number, outcome.url = PROBLEM, str(error), 0, ""
     except IntegrityError:
         outcome.did, outcome.why = PROBLEM, "Someone is saving a prompt of this name at this moment. Try again."
-    return outcome
+
+
+def _newcomer(draft: Draft, by: Membership, name: str, source: str) -> Newcomer:
+    """The draft as a new prompt, ready to be stored. Raises PromptError."""
+    prompt = Prompt(
+        team=by.team, author=by.user, name=name, kind=draft.kind, description=draft.description[:2000],
+        tags=bulk.clean_tags(draft.tags),
+    )  # fmt: skip
+    content = checked_content(prompt, draft.messages, draft.variables, draft.config, draft.schema, None)
+    return Newcomer(prompt, content, _note(draft, source), draft.labels)
+
+
+def _start(waiting: dict[str, tuple[Outcome, Draft, Newcomer]], by: Membership, source: str) -> None:
+    """Store those that wait; one by one where somebody has just taken one of their names."""
+    try:
+        with transaction.atomic():
+            newcomers.start([new for _, _, new in waiting.values()], by)
+        for outcome, _, new in waiting.values():
+            _started(outcome, new)
+    except IntegrityError:
+        for outcome, draft, _ in waiting.values():
+            _one(draft, by, outcome, source)
+    waiting.clear()
+
+
+def _started(outcome: Outcome, new: Newcomer) -> None:
+    outcome.did, outcome.number, outcome.url = NEW, 1, new.prompt.get_absolute_url()
+    outcome.notes += [_not_set(name, why) for name, why in new.refused.items()]
+
+
+def _note(draft: Draft, source: str) -> str:
+    return draft.note or (f"Imported from {source}" if source else "Imported")
+
+
+def _not_set(label: str, why: str) -> str:
+    return f"The label {label} was not set. {why}"
 
 
 def _keep(draft: Draft, by: Membership, outcome: Outcome, source: str) -> None:
@@ -128,8 +194,10 @@ def _keep(draft: Draft, by: Membership, outcome: Outcome, source: str) -> None:
             )
         outcome.did = ALIAS
     elif found is None:
-        found = _start(draft, by, outcome.name, source)
-        version, outcome.did = found.versions.get(), NEW
+        new = _newcomer(draft, by, outcome.name, source)
+        newcomers.start([new], by)
+        found = new.prompt
+        _started(outcome, new)
     else:
         version = _next(draft, found, by, source)
         outcome.did = VERSION if version else SAME
@@ -139,26 +207,6 @@ def _keep(draft: Draft, by: Membership, outcome: Outcome, source: str) -> None:
     if version:
         outcome.number = version.number
         _label(draft, version, by, outcome)
-
-
-def _start(draft: Draft, by: Membership, name: str, source: str) -> Prompt:
-    return Prompt.start(
-        team=by.team,
-        author=by.user,
-        name=name,
-        kind=draft.kind,
-        description=draft.description[:2000],
-        tags=bulk.clean_tags(draft.tags),
-        messages=draft.messages,
-        variables=draft.variables,
-        config=draft.config,
-        schema=draft.schema,
-        note=draft.note or _imported(source),
-    )
-
-
-def _imported(source: str) -> str:
-    return f"Imported from {source}" if source else "Imported"
 
 
 def _next(draft: Draft, found: Prompt, by: Membership, source: str) -> PromptVersion | None:
@@ -187,7 +235,7 @@ def _next(draft: Draft, found: Prompt, by: Membership, source: str) -> PromptVer
         schema=schema,
         examples=newest.examples,
         shots=newest.shots,
-        note=draft.note or _imported(source),
+        note=_note(draft, source),
     )
 
 
@@ -209,4 +257,4 @@ def _label(draft: Draft, version: PromptVersion, by: Membership, outcome: Outcom
         try:
             PromptLabel.move(version, name, by=by)
         except LabelRefused as refusal:
-            outcome.notes.append(f"The label {name} was not set. {refusal}")
+            outcome.notes.append(_not_set(name, str(refusal)))

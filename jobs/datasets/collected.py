@@ -5,8 +5,6 @@ Sealed like an import. Each row remembers what it was made from. It does not kno
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,9 +12,11 @@ from typing import Any
 from django.db import transaction
 
 from jobs.datasets import splits
-from jobs.datasets.imports import BATCH, seal
-from jobs.datasets.rows import BadRow, Message, chat_row
+from jobs.datasets.rows import BadRow, Message, chat_row, written
+from jobs.datasets.seal import Seal, counted
 from jobs.models import Dataset, Row, Split
+
+BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -54,18 +54,18 @@ def collect(
             licence=base.licence if base else "",
         )  # fmt: skip
         known: dict[int, str] = {}
-        digest, counts = hashlib.sha256(), Counter[str]()
+        seal, joined = Seal(), list[str]()
         batch: list[Row] = []
         for position, row in enumerate(_rows(base, good, known)):
             row.dataset, row.position = dataset, position
-            counts[row.split] += 1
-            digest.update(seal(row.split, row.messages))
+            joined.append(row.split)
+            seal.add([written(row.messages)])
             batch.append(row)
             if len(batch) == BATCH:
                 Row.objects.bulk_create(batch)
                 batch.clear()
         Row.objects.bulk_create(batch)
-        dataset.sha256, dataset.counts = digest.hexdigest(), {split: counts[split] for split in Split.values}
+        dataset.sha256, dataset.counts = seal.close(joined), counted(joined)
         dataset.save(update_fields=["sha256", "counts"])
     done.dataset, done.taken = dataset, len(good)
     return done

@@ -7,9 +7,7 @@ fuzzy and untranslated entries are left out, and texts whose placeholders were l
 from __future__ import annotations
 
 import gettext
-import hashlib
 import re
-from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from typing import Any
 import django
 from django.db import transaction
 
-from jobs.datasets.imports import seal
+from jobs.datasets import seal
 from jobs.datasets.splits import group_of
 from jobs.models import Dataset, Row, Split
 
@@ -34,11 +32,10 @@ LONGEST = 300  # characters
 
 def create_demo(team: Any) -> Dataset:
     """Give a team the demo data set, once."""
-    rows, sha256 = sealed()
+    rows, sha256, counts = sealed()
     known = Dataset.objects.filter(team=team, sha256=sha256).first()
     if known:
         return known
-    counts = Counter[str](split for split, _ in rows)
     with transaction.atomic():
         dataset = Dataset.objects.create(
             team=team,
@@ -46,7 +43,7 @@ def create_demo(team: Any) -> Dataset:
             description=DESCRIPTION.format(version=django.get_version()),
             licence=LICENCE,
             sha256=sha256,
-            counts={split: counts[split] for split in Split.values},
+            counts=counts,
         )
         Row.objects.bulk_create(
             [Row(dataset=dataset, position=i, split=split, messages=m) for i, (split, m) in enumerate(rows)]
@@ -55,16 +52,13 @@ def create_demo(team: Any) -> Dataset:
 
 
 @cache
-def sealed() -> tuple[list[tuple[Split, list[dict[str, str]]]], str]:
-    """The rows with their splits, and the SHA-256 over them."""
+def sealed() -> tuple[list[tuple[Split, list[dict[str, str]]]], str, dict[str, int]]:
+    """The rows with their splits, the seal over them, and their counts."""
     rows = []
-    digest = hashlib.sha256()
     for english, french in pairs().items():
         messages = [{"role": "user", "content": PROMPT.format(english)}, {"role": "assistant", "content": french}]
-        split = split_of(messages)
-        digest.update(seal(split, messages))
-        rows.append((split, messages))
-    return rows, digest.hexdigest()
+        rows.append((split_of(messages), messages))
+    return rows, *seal.sealed(rows)
 
 
 def split_of(messages: list[dict[str, str]]) -> Split:

@@ -1,28 +1,25 @@
-"""An import, from its file to a sealed data set: the file is read twice, first to judge every row, then to store them.
+"""An import, from its file to a sealed data set: every row is judged and stored as the file is read, once.
 
-Nothing is stored while any row is bad (unless bad rows are to be left out), and then everything in one transaction,
-with the fenced finish inside it. Memory stays bounded: of each row only a number is kept between the two passes.
+All of it is one transaction with the fenced finish inside. The first bad row takes back what was stored (unless bad rows
+are to be left out); the rest of the file is then only judged, for the report. How rows get into their table, and which
+split each one joins, is jobs/datasets/loading.py.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
-from array import array
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from django.db import Error, connection, transaction
 
 from jobs import happenings, notices
-from jobs.datasets import readers, splits
+from jobs.datasets import readers
+from jobs.datasets.loading import Loaded
 from jobs.datasets.rows import BadRow, Parsed, chat_row, completion_row, mapped_row
-from jobs.models import Cause, Dataset, Import, LeaseLost, Row, Split, State
+from jobs.models import Cause, Dataset, Import, LeaseLost, State
 
 BEAT = 2.0
-BATCH = 500
 
 
 class Cancelled(Exception):
@@ -69,16 +66,18 @@ class Heart:
 
 def run_import(job: Import) -> None:
     """Do a held import, to its end. LeaseLost and OSError are the caller's."""
+    problems = Problems()
     try:
         with Heart(job) as heart:
-            groups, problems = judge(job, heart)
-            if groups and (not problems.total or job.skip_bad):
-                store(job, groups, problems, heart)
+            rows = judged(job, heart, problems)
+            if store(job, rows, problems, heart):
                 return
+            for _ in rows:
+                pass  # what is wrong in the rest of the file belongs into the report
         job.finish(
             State.FAILED,
             cause=Cause.BAD_DATA,
-            message=_verdict(len(groups), problems.total),
+            message=_verdict(heart.rows_read - problems.total, problems.total),
             **problems.fields(heart.rows_read),
         )
     except readers.NotReadable as error:
@@ -120,11 +119,10 @@ def parse(value: Any, format: str, mapping: dict[str, str]) -> Parsed:
     return mapped_row(value, mapping)
 
 
-def judge(job: Import, heart: Heart) -> tuple[array[int], Problems]:
-    """First pass: the group of every good row, and everything that is wrong."""
+def judged(job: Import, heart: Heart, problems: Problems) -> Iterator[tuple[int, Parsed]]:
+    """The good rows with their lines; what is wrong with the others is noted in `problems`."""
     if job.format == Import.Format.CSV:
         _check_mapping(job)
-    groups, problems = array("Q"), Problems()
     own_split: bool | None = None
     for line, row in parsed(job):
         heart.count()
@@ -139,8 +137,7 @@ def judge(job: Import, heart: Heart) -> tuple[array[int], Problems]:
         if isinstance(row, BadRow):
             problems.add(line, str(row))
         else:
-            groups.append(splits.group_of(row.messages))
-    return groups, problems
+            yield line, row
 
 
 def _check_mapping(job: Import) -> None:
@@ -152,49 +149,39 @@ def _check_mapping(job: Import) -> None:
         )
 
 
-def store(job: Import, groups: array[int], problems: Problems, heart: Heart) -> None:
-    """Second pass: the rows, their data set and the end of the job, all or nothing."""
-    chosen = splits.assign(groups, splits.targets(len(groups), job.shares))
-    # The same file gives the same rows in the same order, so the groups of the first pass are met again one by one.
-    known = iter(groups)
-    own = not job.shares
-    digest, counts = hashlib.sha256(), Counter[str]()
-    with transaction.atomic():
-        dataset = Dataset.objects.create(
-            team_id=job.team_id, author_id=job.author_id, name=job.name, file=job.file, sha256=""
-        )
-        batch: list[Row] = []
-        good = ((line, row) for line, row in _again(job, heart) if not isinstance(row, BadRow))
-        for position, (line, row) in enumerate(good):
-            split = row.split if own and row.split else chosen.get(next(known), Split.TRAIN)
-            counts[split] += 1
-            digest.update(seal(split, row.messages))
-            batch.append(Row(dataset=dataset, position=position, split=split, messages=row.messages, line=line))
-            if len(batch) == BATCH:
-                Row.objects.bulk_create(batch)
-                batch.clear()
-        Row.objects.bulk_create(batch)
-        dataset.sha256, dataset.counts = digest.hexdigest(), {split: counts[split] for split in Split.values}
-        dataset.save(update_fields=["sha256", "counts"])
-        rows_read = len(groups) + problems.total
-        heart.stopping.set()  # from here on this transaction holds the job's row
-        heart.thread.join()
-        job.finish(State.SUCCEEDED, dataset=dataset, **problems.fields(rows_read))
-        happenings.tell(
-            dataset, "imported", job.author_id, note=f"{len(groups):,} row{'' if len(groups) == 1 else 's'}"
-        )
+class Refused(Exception):
+    """The file has a row that cannot be used, or none that can: what was stored of it goes away again."""
 
 
-def _again(job: Import, heart: Heart) -> Iterator[tuple[int, Parsed | BadRow]]:
-    for line, row in parsed(job):
-        if heart.failure:
-            raise heart.failure
-        yield line, row
-
-
-def seal(split: str, messages: list[dict[str, str]]) -> bytes:
-    """One row's part of a data set's SHA-256."""
-    return json.dumps([split, messages], ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+def store(job: Import, rows: Iterator[tuple[int, Parsed]], problems: Problems, heart: Heart) -> bool:
+    """The rows, their data set and the end of the job, all or nothing. Nothing, and then False, when a row is bad and
+    bad rows are not to be left out; `rows` is then read up to that row."""
+    try:
+        with transaction.atomic():
+            dataset = Dataset.objects.create(
+                team_id=job.team_id, author_id=job.author_id, name=job.name, file=job.file, sha256=""
+            )
+            loaded = Loaded(dataset)
+            with loaded.copying() as add:
+                for line, row in rows:
+                    if problems.total and not job.skip_bad:
+                        raise Refused
+                    add(line, row.messages, None if job.shares else row.split)
+            if not loaded.rows or (problems.total and not job.skip_bad):
+                raise Refused
+            if heart.failure:
+                raise heart.failure
+            dataset.sha256, dataset.counts = loaded.split(job.shares)
+            dataset.save(update_fields=["sha256", "counts"])
+            connection.check_constraints()  # now, while the lease is kept, and not within the commit
+            heart.stopping.set()  # from here on this transaction holds the job's row
+            heart.thread.join()
+            job.finish(State.SUCCEEDED, dataset=dataset, **problems.fields(heart.rows_read))
+            note = f"{loaded.rows:,} row{'' if loaded.rows == 1 else 's'}"
+            happenings.tell(dataset, "imported", job.author_id, note=note)
+    except Refused:
+        return False
+    return True
 
 
 def _verdict(good: int, bad: int) -> str:

@@ -47,7 +47,7 @@ def json_lines(path: Path) -> Iterator[Entry]:
         if not text.strip():
             continue
         try:
-            yield number, json.loads(text, parse_constant=_no_constant)
+            yield number, JSON.decode(text)
         except (ValueError, RecursionError) as error:
             yield number, BadRow(_json_reason(text, error))
 
@@ -56,7 +56,8 @@ def table(path: Path) -> Iterator[Entry]:
     """Rows of a CSV file as {column: text}. A quoted field may span lines; the number is where its row starts."""
     delimiter, columns = header(path)
     oversize: list[BadRow] = []
-    reader = csv.reader(_decoded(path, oversize), delimiter=delimiter, strict=True)
+    marked: list[int] = []
+    reader = csv.reader(_decoded(path, oversize, marked), delimiter=delimiter, strict=True)
     next(reader)
     while True:
         line = reader.line_num + 1
@@ -69,7 +70,7 @@ def table(path: Path) -> Iterator[Entry]:
             continue
         if oversize:
             yield line, oversize.pop()
-        elif not all(_is_utf8(cell) for cell in cells):
+        elif marked and not all(_is_utf8(cell) for cell in cells):
             yield line, BadRow("is not UTF-8: save the table as “CSV UTF-8”")
         elif any(cells) and len(cells) != len(columns):
             yield line, BadRow(f"has {len(cells)} fields where the header has {len(columns)}; is a quote missing?")
@@ -79,7 +80,7 @@ def table(path: Path) -> Iterator[Entry]:
 
 def header(path: Path) -> tuple[str, list[str]]:
     """The delimiter and the columns' names. Raises NotReadable for a header that cannot be one."""
-    first = next(_decoded(path, []), "")
+    first = next(_decoded(path, [], []), "")
     if not first.strip():
         raise NotReadable("The file has no header line. The first line of a table names its columns.")
     if not _is_utf8(first):
@@ -116,13 +117,18 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes | BadRow]]:
                 yield number, line
 
 
-def _decoded(path: Path, oversize: list[BadRow]) -> Iterator[str]:
-    """Text for the csv module. What is not UTF-8 comes through marked (as surrogates), so that its row can be named."""
-    for _, raw in _lines(path):
+def _decoded(path: Path, oversize: list[BadRow], marked: list[int]) -> Iterator[str]:
+    """Text for the csv module. What is not UTF-8 comes through marked (as surrogates), so that its row can be named;
+    `marked` has the first such line, and while it is empty no row needs a look."""
+    for number, raw in _lines(path):
         if isinstance(raw, BadRow):
             oversize.append(raw)
             yield "\n"
-        else:
+            continue
+        try:
+            yield raw.decode()
+        except UnicodeDecodeError:
+            marked[:] = marked or [number]
             yield raw.decode(errors="surrogateescape")
 
 
@@ -132,6 +138,9 @@ def _is_utf8(text: str) -> bool:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+JSON = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _json_reason(text: str, error: Exception) -> str:

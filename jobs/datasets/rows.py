@@ -1,12 +1,14 @@
 """What makes a row: from one object of a file to canonical messages and a split, or a reason why not.
 
 Strict: whatever would be left out silently (pictures, tool calls, weights) is a reason. It does not know files or lines.
+A million rows come through here, so what every good row passes is plain checks, and reasons are worded only for bad ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 from typing import Any
 
 from jobs.models import Split
@@ -25,10 +27,18 @@ class BadRow(ValueError):
     """This row cannot be used; the message says why, worded to follow “line 3”."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Parsed:
     messages: list[Message]
     split: Split | None  # what the file itself says, if it does
+
+
+def written(messages: Sequence[Mapping[str, str]]) -> str:
+    """Messages as one line of JSON, always in the same way."""
+    turns = [
+        f'{{"role":"{message["role"]}","content":{encode_basestring(message["content"])}}}' for message in messages
+    ]
+    return f"[{','.join(turns)}]"
 
 
 def chat_row(row: Any) -> Parsed:
@@ -82,14 +92,16 @@ def _text(name: str, value: Any) -> str:
 def _message(number: int, message: Any) -> Message:
     if not isinstance(message, dict):
         raise BadRow(f"has a message {number} that is not an object with role and content")
-    role = message.get("role")
+    role, content = message.get("role"), message.get("content")
+    if len(message) == 2 and type(role) is str and type(content) is str and role in ROLES:
+        return {"role": ROLES[role], "content": content}
     if role in ("tool", "function") or message.get("tool_calls") or message.get("function_call"):
         raise BadRow(f"has a tool call in message {number}, which cannot be trained yet")
     if not isinstance(role, str) or role not in ROLES:
         raise BadRow(f"has the role {str(role)[:40]!r} in message {number}; system, user and assistant can be trained")
     if message.get("weight", 1) != 1:
         raise BadRow(f"has a weight in message {number}; every answer counts fully here")
-    return {"role": ROLES[role], "content": _content(number, message.get("content"))}
+    return {"role": ROLES[role], "content": _content(number, content)}
 
 
 def _content(number: int, content: Any) -> str:
@@ -107,30 +119,35 @@ def _content(number: int, content: Any) -> str:
 
 def _conversation(messages: list[Message]) -> list[Message]:
     """The rules of the order: a system message only first, then user and assistant in turns, an answer at the end."""
-    turns = messages[1:] if messages and messages[0]["role"] == "system" else messages
-    first = len(messages) - len(turns) + 1
-    for number, message in enumerate(turns, first):
-        if message["role"] == "system":
-            raise BadRow(f"has a system message at place {number}; it may only come first, and once")
-        expected = ("user", "assistant")[(number - first) % 2]
-        if message["role"] != expected:
-            raise BadRow(
-                f"has message {number} from the {message['role']} where the {expected} is due: they take turns, the user first"
-            )
-    if not turns or turns[-1]["role"] != "assistant":
+    due = "user"
+    for number, message in enumerate(messages, 1):
+        role = message["role"]
+        if role == due:
+            due = "user" if due == "assistant" else "assistant"
+        elif number > 1 or role != "system":
+            raise BadRow(_out_of_turn(number, role, due))
+    if not messages or messages[-1]["role"] != "assistant":
         raise BadRow("does not end with an answer from the assistant")
     for number, message in enumerate(messages, 1):
-        if not message["content"].strip():
+        content = message["content"]
+        if not content or content.isspace():
             raise BadRow(
                 "has an empty answer at its end" if number == len(messages) else f"has an empty message {number}"
             )
-        _check_storable(number, message["content"])
+        if "\x00" in content:
+            raise BadRow(f"has a NUL character in message {number}")
+        if not content.isascii():
+            _check_storable(number, content)
     return messages
 
 
+def _out_of_turn(number: int, role: str, due: str) -> str:
+    if role == "system":
+        return f"has a system message at place {number}; it may only come first, and once"
+    return f"has message {number} from the {role} where the {due} is due: they take turns, the user first"
+
+
 def _check_storable(number: int, text: str) -> None:
-    if "\x00" in text:
-        raise BadRow(f"has a NUL character in message {number}")
     try:
         text.encode()
     except UnicodeEncodeError:

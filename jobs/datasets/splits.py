@@ -6,9 +6,9 @@ Rows with equal prompts stay together, or the validation would ask what the trai
 from __future__ import annotations
 
 import hashlib
-import json
-from collections import Counter
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring
 
 from jobs.models import Split
 
@@ -19,8 +19,8 @@ NO_VALIDATION_UNDER = 50
 
 def group_of(messages: Sequence[Mapping[str, str]]) -> int:
     """A number for everything before the answer; equal for equal prompts, and otherwise as good as random."""
-    prompt = json.dumps([[m["role"], m["content"].strip()] for m in messages[:-1]], ensure_ascii=False)
-    return int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big")
+    turns = [f'["{m["role"]}", {encode_basestring(m["content"].strip())}]' for m in messages[:-1]]  # as JSON writes it
+    return int.from_bytes(hashlib.sha256(f"[{', '.join(turns)}]".encode()).digest()[:8], "big")
 
 
 def default_targets(rows: int) -> dict[Split, int]:
@@ -39,14 +39,12 @@ def targets(rows: int, shares: Mapping[str, float]) -> dict[Split, int]:
 
 def assign(groups: Sequence[int], wanted: Mapping[Split, int]) -> dict[int, Split]:
     """Group -> split, for the groups that do not train. A group never straddles, so a count may miss by part of one."""
-    sizes = Counter(groups)
-    waiting = sorted(sizes)
+    waiting = sorted(groups)
     chosen: dict[int, Split] = {}
     at = 0
     for split, count in wanted.items():
-        taken = 0
-        while at < len(waiting) and taken < count:
-            chosen[waiting[at]] = split
-            taken += sizes[waiting[at]]
-            at += 1
+        if count > 0 and at < len(waiting):
+            end = bisect_right(waiting, waiting[min(at + count, len(waiting)) - 1])
+            chosen |= dict.fromkeys(waiting[at:end], split)
+            at = end
     return chosen

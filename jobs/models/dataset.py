@@ -96,6 +96,7 @@ class Dataset(models.Model):
     file = models.ForeignKey(StoredFile, on_delete=models.SET_NULL, null=True, related_name="datasets")
     sha256 = models.CharField(max_length=64, help_text="Over all rows and their splits, in order.")
     counts: models.JSONField[dict[str, int]] = models.JSONField(default=dict)  # split -> rows
+    quality: models.JSONField[dict[str, Any] | None] = models.JSONField(null=True)  # jobs/datasets/quality.py
     created_at = models.DateTimeField(auto_now_add=True)
     archived_at = models.DateTimeField(null=True, blank=True)
 
@@ -144,7 +145,8 @@ class RowQuerySet(models.QuerySet["Row"]):
 class Row(models.Model):
     """One example in canonical form: `messages` as OpenAI writes them, the last one the answer to learn."""
 
-    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="rows")
+    # Without an index of its own: the constraint below has one that begins with it.
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="rows", db_index=False)
     position = models.PositiveIntegerField()
     split = models.CharField(max_length=10, choices=Split.choices)
     messages: models.JSONField[list[dict[str, str]]] = models.JSONField()

@@ -56,9 +56,10 @@ def runner_for(kind: str, name: str, stopping: threading.Event) -> Runner:
         case "default":
             from jobs.runners.imports import ImportRunner
             from jobs.runners.mail import MailRunner
+            from jobs.runners.quality import QualityRunner
             from jobs.runners.side_by_side import SideBySide
 
-            return SideBySide(ImportRunner(name, stopping), MailRunner(name, stopping))
+            return SideBySide(ImportRunner(name, stopping), MailRunner(name, stopping), QualityRunner(stopping))
     raise ValueError(f"STUDIO_WORKER is {kind!r}; it must be infer, train or default.")
 
 

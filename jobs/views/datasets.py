@@ -76,6 +76,11 @@ def dataset_row(request: StudioRequest, dataset_id: UUID, position: int) -> Http
     return render(request, "jobs/_row.html", {"dataset": found, "row": row})
 
 
+def dataset_quality(request: StudioRequest, dataset_id: UUID) -> HttpResponse:
+    """The report on its rows, once the worker has made it."""
+    return render(request, "jobs/_quality.html", {"dataset": _owned(request, dataset_id)})
+
+
 def dataset_archive(request: StudioRequest, dataset_id: UUID) -> HttpResponse:
     """Out of the lists, or (undo) back again. Runs that used it keep it."""
     found = _owned(request, dataset_id)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import Error, connection
 from django.test import Client
 from django.urls import reverse
 
 from jobs.datasets import readers, run_import, splits
 from jobs.datasets.detection import guess
+from jobs.datasets.rows import written
 from jobs.models import Dataset, Import, LeaseLost, Row, Split, State, StoredFile
 from workspace.models import Team, User
 
@@ -79,6 +82,12 @@ class TestGoodFiles:
             (2, 'Say "hi", please', "line one\r\nline two"),
             (4, "last", "7"),
         ]
+
+    def test_what_a_database_or_json_reads_otherwise_arrives_as_it_was_written(self, team: Team) -> None:
+        odd = [r"C:\new\table\.", "\\N", "tab\there", 'quote " and \r\n', "\u2028 \x7f 😀", "\\\\"]
+        job = imported(team, lines(*[chat(text, text) for text in odd]))
+        assert job.state == State.SUCCEEDED, job.message
+        assert [(row.prompt, row.answer) for row in job.dataset.rows.all()] == [(text, text) for text in odd]
 
     def test_semicolons_and_tabs_separate_too(self, team: Team) -> None:
         for mark in ";\t":
@@ -186,6 +195,31 @@ class TestBadRows:
 
 
 class TestAllOrNothing:
+    def test_a_bad_row_late_in_the_file_takes_back_what_was_stored_and_the_rest_is_still_judged(
+        self, team: Team
+    ) -> None:
+        good = [chat(str(i)) for i in range(1200)]
+        job = imported(team, lines(*good, b"bad", *good, {"messages": []}))
+        assert list(reasons(job)) == [1201, 2402]
+        assert job.rows_read == 2402 and job.message.startswith("2 rows of 2,402 cannot be used")
+        assert not Dataset.objects.exists() and not Row.objects.exists()
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_database_that_goes_away_is_the_workers_to_handle_and_stores_nothing(
+        self, team: Team, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def cut(messages: list[dict[str, str]]) -> str:
+            with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": None}) as other:
+                other.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
+            return written(messages)
+
+        monkeypatch.setattr("jobs.datasets.loading.written", cut)
+        with pytest.raises(Error):
+            imported(team, lines(chat()))
+        connection.close()
+        assert Import.objects.get().state == State.RUNNING  # its lease runs out, and it is claimed again
+        assert not Dataset.objects.exists()
+
     def test_a_lost_lease_stores_nothing(self, team: Team) -> None:
         Import.objects.create(team=team, file=stored(team, lines(chat())), name="Rows", format="chat")
         (job,) = Import.objects.all().claim("default@test")

@@ -193,9 +193,9 @@ def test_sent_mail_is_forgotten_after_a_week(letter: Mail) -> None:
     assert [mail.subject for mail in Mail.objects.all()] == ["Another"]
 
 
-def test_the_default_worker_sends_mail_and_reads_files() -> None:
+def test_the_default_worker_sends_mail_reads_files_and_judges_data_sets() -> None:
     runner = runner_for("default", "default@here:1", threading.Event())
-    assert [type(one).__name__ for one in runner.runners] == ["ImportRunner", "MailRunner"]
+    assert [type(one).__name__ for one in runner.runners] == ["ImportRunner", "MailRunner", "QualityRunner"]
 
 
 def test_one_runner_that_takes_long_holds_no_other_up() -> None:

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
+from workspace import newcomers
 from workspace.models import (
     Activity,
     ExampleSet,
@@ -138,6 +141,68 @@ def test_labels_move_only_for_those_who_may(as_bob: Client, as_alice: Client, te
     assert list(PromptLabel.objects.values_list("name", flat=True)) == ["staging"]
     post(as_alice, team, json.dumps(lf("b", labels=["production"])), step="take")
     assert PromptLabel.objects.filter(prompt__name="b", name="production").exists()
+
+
+def kept(prompt: Prompt) -> dict[str, Any]:
+    """All that is stored of a prompt, but for its ids, name and times."""
+    version, feed = prompt.versions.get(), Activity.objects.of(prompt).order_by("pk")
+    return {
+        "prompt": (prompt.kind, prompt.description, prompt.tags, prompt.latest, prompt.author, prompt.folder),
+        "version": (version.number, version.author, version.note, version.status, version.etag),
+        "labels": sorted((label.name, label.version == version) for label in prompt.labels.all()),
+        "moves": [(m.name, m.before, m.after == version, m.by) for m in prompt.label_moves.order_by("pk")],
+        "feed": [(a.actor, a.verb, a.note, a.url == prompt.get_absolute_url(), a.name == prompt.name) for a in feed],
+        "found": Prompt.objects.search("lamp tag").filter(pk=prompt.pk).exists(),
+    }
+
+
+def test_many_at_once_are_stored_as_one_by_one_would_be(as_bob: Client, team: Team, bob: User) -> None:
+    text = "Light the lamp for {{name}} \u2028"
+    ProtectedLabel.objects.create(team=team, name="secured", role=Role.OWNER)
+    items = [lf(f"x/{n}", text, labels=["production", "staging", "secured"], tags=["tag"]) for n in range(3)]
+    taken = post(as_bob, team, json.dumps(items), step="take")
+    assert set(did(taken).values()) == {"new"}
+    assert shown(taken).count("The label secured was not set. The label secured is protected here") == 3
+    alone = Prompt.start(
+        team=team, author=bob, name="x/alone", kind="text", tags=["tag"], note="Imported from Langfuse JSON",
+        messages=[{"role": "user", "content": text}],
+    )  # fmt: skip
+    for label in ("production", "staging"):
+        PromptLabel.move(alone.versions.get(), label, by=team.memberships.get(user=bob))
+    alone.refresh_from_db()
+    first, *others = [kept(prompt) for prompt in Prompt.objects.exclude(pk=alone.pk)]
+    assert first == kept(alone) and others == [first, first]
+
+
+def test_search_finds_what_was_taken_in(as_bob: Client, team: Team) -> None:
+    post(as_bob, team, json.dumps([lf("x/one", "Light the lamp"), lf("two", "Dark", tags=["night"])]), step="take")
+    assert Prompt.objects.search("lam").get().name == "x/one" and Prompt.objects.search("nigh dark").get().name == "two"
+
+
+def test_a_hundred_new_prompts_take_no_more_statements_than_three(as_bob: Client, team: Team) -> None:
+    def taken(count: int, name: str) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            items = [lf(f"{name}/{n}", labels=["production"]) for n in range(count)]
+            assert len(did(post(as_bob, team, json.dumps(items), step="take"))) == count
+        return len(queries)
+
+    assert taken(100, "many") == taken(3, "few")
+
+
+def test_a_name_taken_at_this_moment_gets_a_version_and_the_others_are_new(
+    as_bob: Client, team: Team, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = newcomers.start
+
+    def late(new: Any, by: Membership) -> None:
+        if not Prompt.objects.filter(name="b").exists():
+            Prompt.start(team=team, author=alice, name="b", kind="text", messages=[{"role": "user", "content": "Mine"}])
+        real(new, by)
+
+    monkeypatch.setattr(newcomers, "start", late)
+    taken = post(as_bob, team, json.dumps([lf("a", labels=["production"]), lf("b"), lf("c")]), step="take")
+    assert did(taken) == {"a": "new", "b": "version", "c": "new"}
+    assert Prompt.objects.get(name="b").latest == 2 and Prompt.objects.get(name="a").find().number == 1
 
 
 def test_an_openai_id_becomes_another_name_of_a_prompt(as_bob: Client, team: Team, bob: User) -> None:

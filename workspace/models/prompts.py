@@ -24,7 +24,7 @@ from workspace.models.includes import checked_content
 from workspace.models.people import Team, User
 from workspace.models.prompt_versions import PromptVersion
 from workspace.models.shared import Versioned
-from workspace.prompts import LATEST, MAX_NOTE, PRODUCTION
+from workspace.prompts import LATEST, MAX_NOTE, PRODUCTION, Message
 
 
 def spelled(text: str) -> str:
@@ -231,11 +231,14 @@ class Prompt(Versioned):
     def index(self) -> None:
         """Bring the search column up to date."""
         latest = self.versions.filter(number=self.latest).first()
-        said = prompts.as_text(latest.messages)[:200_000] if latest else ""
+        Prompt.objects.filter(pk=self.pk).update(search=self.searched(latest.messages if latest else ()))
+
+    def searched(self, messages: Sequence[Message]) -> Func:
+        """What the search column holds while the newest version says `messages`."""
+        said = prompts.as_text(messages)[:200_000]
         text = spelled(" ".join([self.name, *self.tags, self.description, said]))
         # Without positions: nothing asks for them, and a third of the size fits into the row.
-        vector = Func(SearchVector(Value(text), config="simple"), function="strip", output_field=SearchVectorField())
-        Prompt.objects.filter(pk=self.pk).update(search=vector)
+        return Func(SearchVector(Value(text), config="simple"), function="strip", output_field=SearchVectorField())
 
 
 class PromptAlias(models.Model):
