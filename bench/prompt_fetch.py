@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import Claim, report
-from bench.peers import peer, server
+from bench._peers import peer, server
 from llmstudio.embedded import Postgres, Valkey, socket_dir
 from llmstudio.supervisor import web_command
 from tests.stack import ROOT, free_port

@@ -26,7 +26,7 @@ from typing import Any
 import httpx
 
 from bench import Claim, report
-from bench.peers import peer
+from bench._peers import peer
 from tests.stack import OWNER, PASSWORD, ROOT, Stack, running
 
 PROMISE_MS = 100

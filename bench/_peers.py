@@ -54,7 +54,7 @@ def peer(name: str, answer: bytes) -> Iterator[int]:
     with tempfile.NamedTemporaryFile() as file:
         file.write(answer)
         file.flush()
-        command = [sys.executable, "-m", *uvicorn, "--factory", f"bench.peers:{name}"]
+        command = [sys.executable, "-m", *uvicorn, "--factory", f"bench._peers:{name}"]
         with server(command, port, {**os.environ, "BENCH_ANSWER": file.name}):
             yield port
 
