@@ -132,18 +132,23 @@ class Browser:
 
     async def get(self, path: str) -> int:
         """The bytes of the whole answer, which must be a 200."""
-        connection = (
-            self.free.pop() if self.free else await asyncio.open_connection("127.0.0.1", self.port, limit=2**20)
-        )
-        reader, writer = connection
+        reader, writer = await self.connection()
         fragment = "HX-Request: true\r\n" if "rows" in path else ""
         writer.write(f"GET {path} HTTP/1.1\r\n{self.head}{fragment}\r\n".encode())
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200"), (path, head.decode())
         length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n", 1)[0])
         await reader.readexactly(length)
-        self.free.append(connection)
+        self.free.append((reader, writer))
         return length
+
+    async def connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """One that is free and that the server has not closed: it does so after five quiet seconds."""
+        while self.free:
+            reader, writer = self.free.pop()
+            if not reader.at_eof():
+                return reader, writer
+        return await asyncio.open_connection("127.0.0.1", self.port, limit=2**20)
 
 
 async def load(browser: Browser, paths: list[tuple[str, str]], rate: float) -> dict[str, list[float]]:
