@@ -7,9 +7,13 @@ same rows in the same order, first weights, learning rates and threads for all s
 that stays loaded; they make one optimizer step each, in turns. The first step is not counted, except in the row on short
 runs, where everything counts from the start of the process on.
 
+Losses are compared with TRL computing in fp32: in bf16 no two programs agree, because a step's update of the adapter is often
+smaller than what is rounded away where base and adapter are added. (In fp32 ours equals TRL's within 1e-3:
+tests/ml/test_trl_parity.py.) The promise is to be no farther from it than TRL's own bf16.
+
 Peers: TRL at its defaults (bf16 autocast over fp32 weights, gradient checkpointing, padding); the fastest TRL setting that
-was found (BEST below); our own loop over the modules of transformers and PEFT as they are, and
-torch's attention; and the rate at which these
+was found (BEST below); our own loop and output head over the modules of transformers and PEFT as they are, with torch's
+attention; and the rate at which these
 cores multiply bf16 matrices, measured in the same turns (the ceiling counts the products that LoRA needs, nothing else).
 """
 
@@ -134,10 +138,11 @@ def main() -> None:
         best = Side("trl", folder, threads=threads, **BEST)
         default = Side("trl", folder, threads=threads)
         gemm = Side("gemm", folder, threads=threads)
+        exact = Side("trl", folder, threads=threads, bf16=False, gradient_checkpointing=False)
         for turn in range(total):
-            for side in (ours, plain, gemm, best, default)[:: 1 if turn % 2 == 0 else -1]:
+            for side in (ours, plain, gemm, best, default, exact)[:: 1 if turn % 2 == 0 else -1]:
                 side.step()
-        sides = {"ours": ours, "plain": plain, "best": best, "default": default, "gemm": gemm}
+        sides = {"ours": ours, "plain": plain, "best": best, "default": default, "gemm": gemm, "exact": exact}
         memory = {name: side.end() / 2**20 for name, side in sides.items()}
     tokens, flops = [step[0] for step in steps[1:]], [step[1] for step in steps[1:]]
 
@@ -150,10 +155,12 @@ def main() -> None:
 
     worst = max(zip(so_far(ours), so_far(plain), strict=True), key=lambda pair: pair[0] / pair[1])
     ceiling = [rate * count / need for rate, count, need in zip(gemm.measured("flops"), tokens, flops, strict=True)]
-    losses = [
-        max(abs(step["loss"] - peer["loss"]) for step, peer in zip(side.steps, other.steps, strict=True))
-        for side, other in ((ours, default), (ours, best), (best, default))
-    ]
+
+    def farthest(side: Side) -> float:
+        """The largest difference of a step's loss from TRL's own in fp32."""
+        return max(abs(step["loss"] - peer["loss"]) for step, peer in zip(side.steps, exact.steps, strict=True))
+
+    losses = {name: farthest(side) for name, side in sides.items() if name != "gemm"}
     claims = [
         Claim("LoRA SFT against TRL's defaults", "tokens/s", speeds(ours), "TRL's defaults", speeds(default), at_least=6),
         Claim("against the fastest TRL setting", "tokens/s", speeds(ours), "TRL, fastest", speeds(best), at_least=2),
@@ -161,8 +168,7 @@ def main() -> None:
         Claim("time of a run from its start on, at the least favourable of these lengths", "s", [worst[0]], "plain eager loop", [worst[1]], at_most=1),
         Claim("speed against the plain eager loop", "tokens/s", speeds(ours), "plain eager loop", speeds(plain)),
         Claim("peak memory", "MiB", [memory["ours"]], "TRL, fastest", [memory["best"]], at_most=0.6),
-        Claim("largest difference of a step's loss from TRL's defaults", "nats", [losses[0]], "of TRL's fastest from its defaults", [losses[2]]),
-        Claim("largest difference of a step's loss from TRL's (defaults, fastest)", "nats", [max(losses[:2])], at_most=1e-3),
+        Claim("largest difference of a step's loss from TRL in fp32", "nats", [losses["ours"]], "TRL's defaults", [losses["default"]], at_most=1),
     ]  # fmt: skip
     facts: dict[str, Any] = {
         "versions": versions("torch", "transformers", "peft", "trl"),
