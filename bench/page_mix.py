@@ -128,7 +128,7 @@ class Browser:
     def __init__(self, port: int, cookies: str) -> None:
         self.port = port
         self.head = f"Host: 127.0.0.1:{port}\r\nCookie: {cookies}\r\nAccept: text/html\r\n"
-        self.free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self.free: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = []  # and since when
 
     async def get(self, path: str) -> int:
         """The bytes of the whole answer, which must be a 200."""
@@ -139,15 +139,16 @@ class Browser:
         assert head.startswith(b"HTTP/1.1 200"), (path, head.decode())
         length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n", 1)[0])
         await reader.readexactly(length)
-        self.free.append((reader, writer))
+        self.free.append((time.monotonic(), reader, writer))
         return length
 
     async def connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """One that is free and that the server has not closed: it does so after five quiet seconds."""
+        """One that was used a moment ago: the server closes them after five quiet seconds."""
         while self.free:
-            reader, writer = self.free.pop()
-            if not reader.at_eof():
+            since, reader, writer = self.free.pop()
+            if time.monotonic() - since < 3:
                 return reader, writer
+            writer.close()
         return await asyncio.open_connection("127.0.0.1", self.port, limit=2**20)
 
 
