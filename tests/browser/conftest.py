@@ -72,3 +72,25 @@ def tab(context: BrowserContext) -> Iterator[Page]:
 def alice(alice_context: BrowserContext) -> Iterator[Page]:
     with tab(alice_context) as page:
         yield page
+
+
+HOLD = """(address) => {
+  const whole = window.fetch;
+  const free = new Promise((letGo) => { window.letGo = letGo; });
+  window.fetch = async (...asked) => {
+    if (new RegExp(address).test(asked[0].url ?? asked[0])) {
+      document.body.dataset.held = "";
+      await free;
+    }
+    return whole(...asked);
+  };
+}"""
+
+
+@contextmanager
+def held(page: Page, address: str) -> Iterator[None]:
+    """Meanwhile, what this page's scripts fetch from an address like that is on its way; `body[data-held]` says that
+    something is. (A route that holds a request is lost where Chromium does not tell Playwright of it.)"""
+    page.evaluate(HOLD, address)
+    yield
+    page.evaluate("window.letGo()")

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.conftest import signed_in
+from tests.browser.conftest import held, signed_in
 from tests.browser.test_pages import findings, team_url, too_wide
 from tests.stack import OWNER, PASSWORD, Stack
 
@@ -126,17 +126,12 @@ def test_two_people_build_a_set_and_lose_nothing(alice: Page, frank_context: Bro
     discard(frank)
 
     # what frank begins while a change of alice's is on its way to him stays
-    on_its_way: list[Route] = []
-    frank.route(re.compile(r"/examples/[0-9a-f-]{36}/\?"), lambda route: on_its_way.append(route))
-    with frank.expect_request(re.compile(r"/examples/[0-9a-f-]{36}/\?")):
+    with held(frank, r"/examples/[0-9a-f-]{36}/\?"):
         alice.reload()
         alice.get_by_role("button", name="4 stars").first.click()
-    frank.get_by_role("button", name="Edit example 1").click()
-    frank.get_by_label("Output").fill("Bonne nuit, mes amis")
-    for route in on_its_way:
-        with frank.expect_response(route.request.url):
-            route.continue_()
-    frank.unroute_all()
+        expect(frank.locator("body[data-held]")).to_have_count(1)
+        frank.get_by_role("button", name="Edit example 1").click()
+        frank.get_by_label("Output").fill("Bonne nuit, mes amis")
     expect(frank.locator("#examples[data-stale]")).to_have_count(1)  # it will be drawn later
     expect(frank.get_by_label("Output")).to_have_value("Bonne nuit, mes amis")
     discard(frank)

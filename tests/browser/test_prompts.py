@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.browser.conftest import held
 from tests.browser.test_pages import findings, team_url, too_wide
 
 
@@ -111,12 +112,10 @@ def test_what_is_typed_while_a_save_is_on_its_way_is_there_afterwards(alice: Pag
     alice.goto(team_url(alice) + "prompts/new/")
     alice.locator("#id_name").fill("typed/on")
     write(alice, 1, "Translate {{text}}.")
-    on_its_way: list[Route] = []
-    alice.route("**/prompts/new/", lambda route: on_its_way.append(route))
-    with alice.expect_request("**/prompts/new/"):
+    with held(alice, "/prompts/new/$"):
         alice.keyboard.press("Control+s")
-    write(alice, 1, "Translate {{text}}. Keep names as they are.")
-    on_its_way[0].continue_()
+        expect(alice.locator("body[data-held]")).to_have_count(1)
+        write(alice, 1, "Translate {{text}}. Keep names as they are.")
     alice.wait_for_url(re.compile(r"/prompts/[0-9a-f-]{36}/$"))
     expect(alice.get_by_text("What you had typed here is back")).to_be_visible()
     assert boxes(alice)[1] == "Translate {{text}}. Keep names as they are."
