@@ -41,9 +41,9 @@ class Pace:
 
 
 def ours(folder: Path, settings: dict[str, Any]) -> None:
-    from jobs.ml.__main__ import quiet_threads
+    from jobs.ml.__main__ import good_neighbour
 
-    quiet_threads(settings["threads"])
+    good_neighbour(settings["threads"])
     from jobs.ml import trainer
     from jobs.ml.stop import Stop
 
