@@ -3,6 +3,7 @@
 // It dispatches "thread:state" whenever an answer may have started or ended.
 import { copyText } from "./copy.js";
 import { fetchHtml } from "./html.js";
+import { oneAtATime } from "./one-at-a-time.js";
 import { socket } from "./socket.js";
 import { Stick } from "./stick.js";
 import { toast } from "./toast.js";
@@ -116,22 +117,8 @@ class ChatThread extends HTMLElement {
 
   // --- showing ---
 
-  // One fetch at a time; asked again meanwhile, it fetches once more. `at` is the message whose branch the reader has chosen;
-  // without a choice the page follows the latest branch, whoever made it.
-  refresh() {
-    this.again = true;
-    this.busy ??= (async () => {
-      try {
-        while (this.again) {
-          this.again = false;
-          await this.fetch();
-        }
-      } finally {
-        this.busy = null;
-      }
-    })();
-    return this.busy;
-  }
+  // `at` is the message whose branch the reader has chosen; without a choice the page follows the latest branch, whoever made it.
+  refresh = oneAtATime(() => this.fetch());
 
   choose(at) {
     this.at = at;

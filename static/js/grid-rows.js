@@ -2,6 +2,7 @@
 // elements, what streams in them, the focus and the place scrolled to.
 import { isLive } from "./grid-stream.js";
 import { fetchHtml } from "./html.js";
+import { oneAtATime } from "./one-at-a-time.js";
 
 const BATCH = 400; // milliseconds in which rows that changed are gathered
 const MOST = 50; // rows in one fetch
@@ -72,21 +73,8 @@ export class SheetRows {
     }, PACE);
   }
 
-  // Everything again, as far as it is loaded. One at a time; asked again meanwhile, once more.
-  refresh() {
-    this.again = true;
-    this.busy ??= (async () => {
-      try {
-        while (this.again) {
-          this.again = false;
-          await this.fetchAll();
-        }
-      } finally {
-        this.busy = null;
-      }
-    })();
-    return this.busy;
-  }
+  // Everything again, as far as it is loaded.
+  refresh = oneAtATime(() => this.fetchAll());
 
   async fetchAll() {
     const loaded = this.sheet.querySelectorAll("tr[data-input]").length;
