@@ -3,9 +3,9 @@
 from django.urls import path
 
 from workspace.views import (
-    library,
     prompt_details,
     prompt_labels,
+    prompt_list,
     prompt_reviews,
     prompt_settings,
     prompt_versions,
@@ -15,7 +15,7 @@ from workspace.views import (
 one = "t/<slug:team>/prompts/<uuid:prompt_id>/"
 
 urlpatterns = [
-    path("t/<slug:team>/prompts/", library.prompts, name="prompts"),
+    path("t/<slug:team>/prompts/", prompt_list.prompts, name="prompts"),
     path("t/<slug:team>/prompts/new/", prompts.prompt_new, name="prompt_new"),
     path("t/<slug:team>/prompts/preview/", prompts.prompt_preview, name="prompt_preview"),
     path("t/<slug:team>/prompts/settings/", prompt_settings.prompt_settings, name="prompt_settings"),

@@ -19,7 +19,7 @@ from workspace.intake import PROBLEM, Choice
 from workspace.interchange import FORMATS, IMPORTS, detect
 from workspace.interchange.drafts import MAX_BYTES, MOST, Refused
 from workspace.models import Prompt, PromptVersion
-from workspace.views.library import plural
+from workspace.views.prompt_list import plural
 
 
 def prompt_import(request: StudioRequest) -> HttpResponse:

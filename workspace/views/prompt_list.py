@@ -14,19 +14,19 @@ from django.utils.http import urlencode
 
 from llmstudio.asked import key_or_404
 from llmstudio.http import StudioRequest
-from workspace import bulk, library, starters
+from workspace import bulk, prompt_list, starters
 from workspace.interchange import FORMATS
-from workspace.library import Filters
 from workspace.models import Archived, LabelRefused, Prompt
 from workspace.models.labels import check_archivable
+from workspace.prompt_list import Filters
 
 
 def prompts(request: StudioRequest) -> HttpResponse:
     """The list. htmx asks for what the filters leave, or for the next page alone."""
     filters = Filters.from_query(request.GET)
     if request.htmx and "after" in request.GET:
-        with library.by_index(filters):
-            page = library.page(filters, request.team, request.user, request.GET["after"])
+        with prompt_list.by_index(filters):
+            page = prompt_list.page(filters, request.team, request.user, request.GET["after"])
         return render(request, "workspace/_library_rows.html", {"page": page, "filters": filters})
     context = listed(request, filters)
     if request.htmx:
@@ -36,23 +36,23 @@ def prompts(request: StudioRequest) -> HttpResponse:
 
 def listed(request: StudioRequest, filters: Filters) -> dict[str, Any]:
     found = filters.apply(request.team, request.user)
-    tree, everything = library.folders(filters, request.team)
-    with library.by_index(filters):
-        page = library.page(filters, request.team, request.user, request.GET.get("after", ""))
-        tags, total = library.tags(filters, found)
+    tree, everything = prompt_list.folders(filters, request.team)
+    with prompt_list.by_index(filters):
+        page = prompt_list.page(filters, request.team, request.user, request.GET.get("after", ""))
+        tags, total = prompt_list.tags(filters, found)
     return {
         "filters": filters,
         "page": page,
         "total": total,
         "everything": everything,
         "folders": tree,
-        "crumbs": library.crumbs(filters),
+        "crumbs": prompt_list.crumbs(filters),
         "tags": tags,
-        "labels": () if request.htmx else library.label_names(request.team),
-        "sorts": library.SORTS,
+        "labels": () if request.htmx else prompt_list.label_names(request.team),
+        "sorts": prompt_list.SORTS,
         "kinds": Prompt.Kind.choices,
         "formats": FORMATS,
-        "page_size": library.PAGE,
+        "page_size": prompt_list.PAGE,
     }
 
 

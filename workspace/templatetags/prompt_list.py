@@ -6,8 +6,8 @@ from typing import Any
 
 from django import template
 
-from workspace.library import Filters, Row
 from workspace.models import Prompt
+from workspace.prompt_list import Filters, Row
 from workspace.templatetags.studio import since
 
 register = template.Library()
