@@ -13,8 +13,8 @@ from django.test import Client
 from jobs.datasets import run_import
 from jobs.ml.config import TrainConfig
 from jobs.models import Cause, Dataset, FineTune, Import, State
-from tests.jobs.test_imports import chat as talk
-from tests.jobs.test_imports import lines, stored
+from tests.jobs.uploads import chat as talk
+from tests.jobs.uploads import lines, stored
 from tests.workspace.tabs import Tab
 from workspace.models import Activity, Chat, Prompt, Role, Team, User
 from workspace.models.labels import PromptLabel
