@@ -37,7 +37,7 @@ class QualityRunner:
                 raise  # the database is away: again at the next look
             except Exception:  # the job's boundary: the others still get their reports
                 log.exception("The quality report of data set %s failed", dataset.pk)
-                report = {"rows": 0}
+                report = {"failed": True}
             if report is None:
                 return
             Dataset.objects.filter(pk=dataset.pk).update(quality=report)
