@@ -255,6 +255,11 @@ class Berths:
             self._close(berth)
 
     @property
+    def free(self) -> dict[int, int]:
+        """The places of the open models that have any."""
+        return {pk: berth.free for pk, berth in self.of.items() if berth.free > 0}
+
+    @property
     def full(self) -> list[int]:
         """The models that can take no more replies now."""
         return [pk for pk, berth in self.of.items() if berth.free <= 0]

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 TICK = 0.05  # seconds between two log entries of a reply
 TOGETHER = 0.025  # replies speak at the same moments, this far apart: what they say then takes one exchange
 CANCEL_SECONDS = 0.25  # between two looks at what people want stopped
-CLAIM_SECONDS = 0.1  # between two looks for more, unrung, while some are in flight
+CLAIM_SECONDS = 0.5  # between two looks for more, unrung, while some are in flight
 SAVE_SECONDS = 1.0
 POLL_SECONDS = 1.0
 STOP_SECONDS = 5.0  # for replies in flight when the worker is asked to go
@@ -80,19 +80,22 @@ class InferRunner:
         """Take on replies, oldest first, as long as their model has a place free, or can be opened. One ring may stand
         for many: a worker that leaves some for want of room passes it on."""
         some = False
-        while True:
-            waiting = Generation.objects.exclude(model_id__in=self.berths.full)
-            if not self.berths.room:
-                waiting = waiting.filter(model_id__in=list(self.berths.of))
-            claimed = waiting.claim(self.name)
-            if not claimed:
-                if some and self.berths.full:
-                    ring_now("infer")
-                return
+        while claimed := self._next():
             some = True
-            generation = claimed[0]
-            reply = self.berths.berth(generation.model).begin(generation)
-            self.replies[reply.id] = reply
+            for generation in claimed:
+                reply = self.berths.berth(generation.model).begin(generation)
+                self.replies[reply.id] = reply
+        if some and self.berths.full:
+            ring_now("infer")
+
+    def _next(self) -> list[Generation]:
+        """Of open models as many as there is room for: of eight questions asked at once the last then waits for one commit
+        and not for eight. Else the oldest of a model that could be opened."""
+        free = self.berths.free
+        if free and (found := Generation.objects.filter(model_id__in=free).claim(self.name, min(free.values()))):
+            return found
+        opened = list(self.berths.of)
+        return Generation.objects.exclude(model_id__in=opened).claim(self.name) if self.berths.room else []
 
     def _write(self) -> None:
         """Everything that has come since the last time, for all replies in one exchange with the log."""

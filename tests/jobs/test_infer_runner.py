@@ -11,6 +11,8 @@ from types import SimpleNamespace
 import pytest
 import redis
 from django.conf import settings
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from jobs.models import Adapter, Generation
 from jobs.runners import engines
@@ -80,7 +82,6 @@ def test_no_more_is_taken_on_than_fits_and_the_rest_stays_in_the_queue(runner, o
         ask()
     engine = opened["one"][0]
     until(runner, lambda: len(engine.requests) == engine.capacity)
-    time.sleep(0.15)
     runner.look()
     assert Generation.objects.filter(state="queued").count() == 3
     for generation in (first, second):
@@ -88,11 +89,23 @@ def test_no_more_is_taken_on_than_fits_and_the_rest_stays_in_the_queue(runner, o
     until(runner, lambda: Generation.objects.filter(state="queued").count() == 1)
 
 
+def test_many_asked_at_once_are_taken_on_together(runner, opened, ask):
+    first = ask()
+    until(runner, submitted(opened, first))
+    opened["one"][0].say(first, "done", finish="stop")
+    until(runner, ended(first))
+    asked = [ask() for _ in range(3)]
+    with CaptureQueriesContext(connection) as captured:
+        runner.look()
+    assert {str(one.pk) for one in asked} == set(runner.replies)
+    commits = [query for query in captured if "SKIP LOCKED" in query["sql"]]
+    assert len(commits) <= 2, "one that takes all, and one that finds that no other model is asked for"
+
+
 def test_the_third_base_takes_the_place_of_an_idle_one_and_waits_for_a_busy_one(runner, opened, ask):
     busy, idle, third = (ask(model=make_base(key)) for key in ("busy", "idle", "third"))
     until(runner, submitted(opened, busy, "busy"))
     until(runner, submitted(opened, idle, "idle"))
-    time.sleep(0.15)
     runner.look()
     assert Generation.objects.get(pk=third.pk).state == "queued"
     opened["idle"][0].say(idle, "done", finish="stop")
