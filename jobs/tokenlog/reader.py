@@ -8,7 +8,7 @@ import contextvars
 import logging
 import time
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -196,25 +196,30 @@ class Hub:
         return asyncio.current_task() in self._tasks
 
     async def _hear(self) -> None:
+        again = False
         while self._wanted():
             try:
                 async with self.redis.pubsub() as channel:
                     await channel.subscribe(SAID)
                     async for message in channel.listen():
                         if message["type"] == "subscribe":
-                            self._hear_again()
+                            self._hearing.set()
+                            if again:  # whoever was here before may have missed something
+                                self._look_at(list(self.feeds))
+                            again = True
                         else:
                             self._pass_on(message["data"])
             except AWAY as error:
                 log.warning("The token log is away (%s); replies are read from the database.", error)
                 self._hearing.clear()
+                again = True
                 await asyncio.sleep(LOOK_SECONDS)
 
-    def _hear_again(self) -> None:
-        """From here on everything is heard; whoever was here before may have missed something."""
-        self._hearing.set()
-        for feed in self.feeds.values():
-            feed.push((0, 0, ""))
+    def _look_at(self, ids: Iterable[UUID]) -> None:
+        """Have the readers of these look at the row and the log."""
+        for pk in ids:
+            if feed := self.feeds.get(pk):
+                feed.push((0, 0, ""))
 
     def _pass_on(self, message: str) -> None:
         now = time.monotonic()
@@ -237,7 +242,7 @@ class Hub:
                 number = known.get(pk)
                 if number is None or number > feed.number:
                     feed.number = number or feed.number
-                    feed.push((0, 0, ""))
+                    self._look_at([pk])
 
 
 def _row_of(generation_id: UUID) -> Generation:
