@@ -15,7 +15,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from jobs.models import Adapter, Generation
-from jobs.runners import engines
+from jobs.runners import bell, engines, infer
 from jobs.tokenlog import key_of
 from tests.jobs.on_cue import ended, make_base, submitted, until
 
@@ -72,6 +72,19 @@ def test_readers_get_at_most_twenty_pieces_a_second(runner, opened, ask):
     opened["one"][0].say(generation, finish="stop")
     until(runner, ended(generation))
     assert generation.text == "word " * 200
+
+
+def test_what_comes_after_a_pause_is_told_at_once(runner, opened, ask):
+    generation = ask()
+    until(runner, submitted(opened, generation))
+    log = redis.Redis.from_url(settings.REDIS_URL)
+    for told, word in enumerate(("one ", "two ", "three"), 1):
+        bell.wait(0)
+        time.sleep(infer.TICK + infer.TOGETHER)
+        opened["one"][0].say(generation, word)
+        assert bell.wait(5), "the engine's piece wakes the worker"
+        runner.look()
+        assert log.xlen(key_of(generation.pk)) == told
 
 
 def test_no_more_is_taken_on_than_fits_and_the_rest_stays_in_the_queue(runner, opened, ask):
