@@ -130,9 +130,9 @@ class Reader:
 class Hub:
     """One per event loop: hears what all replies say on one channel, and looks at the rows of those that are silent.
 
-    One message for what all say at a moment takes half of the processor time of an XREAD over a key for each reply, and a
-    reply that begins or ends need not be told to the running XREAD. What is lost on the way is found by its number
-    missing, and read from the log.
+    One message for what all say at a moment: an XREAD over a key for each reply took the web process 0.092 ms of
+    processor for each token of 25 replies, this takes 0.070, and a reply that begins need not be told to a running XREAD.
+    What is lost on the way is found by its number missing, and read from the log.
     """
 
     _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
