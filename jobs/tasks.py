@@ -25,10 +25,16 @@ RINGING = 1.0  # seconds after which a ring that nobody has answered is given up
 
 @app.task(name="jobs.ring")
 def ring(kind: str) -> None:
-    """In a worker: from here on whoever has something new must ring again, because the look may have begun."""
-    with contextlib.suppress(*AWAY):  # then the mark ends by itself
-        _marks().delete(_mark(kind))
-    bell.ring(kind)
+    """In a worker. Its loop takes the mark away and looks; while it is busy with what it found before, a burst goes on
+    under the one message."""
+    bell.message(kind)
+
+
+def looking(kind: str) -> None:
+    """In a worker's loop, before each look: whoever has something new from here on must ring again."""
+    if bell.sent():
+        with contextlib.suppress(*AWAY):  # then the mark ends by itself
+            _marks().delete(_mark(kind))
 
 
 def ring_on_commit(kind: Kind) -> None:

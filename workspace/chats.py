@@ -16,7 +16,10 @@ MAX_SYSTEM = 20_000
 TITLE_LENGTH = 60
 
 Asked = dict[str, str]
-Code = Literal["empty", "too_long", "archived", "busy", "not_found", "model_gone", "nothing_to_drop", "bad_frame"]
+Code = Literal[
+    "empty", "too_long", "archived", "busy", "not_found", "model_gone", "nothing_to_drop", "bad_frame", "forbidden",
+    "too_many",
+]  # fmt: skip
 
 
 class Refused(ValueError):

@@ -2,7 +2,8 @@
 
 In: subscribe, unsubscribe, send, stop, typing. Out: see docs/architecture.md, "Replies and the token log".
 Notices say that something changed, never what: the page asks again over HTTP, through the same checks as ever.
-The replies that a tab follows are in following.py; where it is, and who is with it, in whereabouts.py.
+What they ask of the database is in frame_asks.py, the replies that a tab follows in following.py; where it is, and who
+is with it, in whereabouts.py.
 """
 
 from __future__ import annotations
@@ -19,36 +20,26 @@ from uuid import UUID
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.models import Session
 from django.db import DatabaseError
+from django.db.models import Exists
 from redis.exceptions import RedisError
 
-from jobs.models import Dataset, FineTune, Generation, Import
 from jobs.notices import team_group
 from llmstudio.policy import SOCKET
 from workspace import presence
 from workspace.chats import Refused
 from workspace.following import Following
+from workspace.frame_asks import ASKS, generation_in
 from workspace.heart import Heart, Standing
-from workspace.models import Chat, ExampleSet, Grid, Membership, Message, Prompt, Role, User
+from workspace.models import Membership, Message, Role, User
 from workspace.whereabouts import Whereabouts
 
 log = logging.getLogger(__name__)
 
 MAX_FRAME = 256 * 1024  # characters
 MAX_SUBSCRIPTIONS = 320  # things a tab follows: a screen full of playground cells, and what the page shows besides
-MAX_NAMED = 250  # generations in one frame
-MAX_ATTACHED = 20  # to one message
 BURST, PER_SECOND = 60, 10  # frames a socket may send at once, and steadily
-WATCHED = {
-    "chat": Chat,
-    "dataset": Dataset,
-    "examples": ExampleSet,
-    "generation": Generation,
-    "grid": Grid,
-    "import": Import,
-    "prompt": Prompt,
-    "run": FineTune,
-}
 BEAT = json.dumps({"v": 1, "type": "beat"})
 PLACES = ("page", "room")  # a page without an object of its own; the part of the studio that any page is in
 PLACE = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -57,6 +48,10 @@ SIGNED_OUT, REMOVED, NO_TEAM = 4401, 4403, 4404
 
 Frame = dict[str, Any]
 in_thread = partial(database_sync_to_async, thread_sensitive=False)
+
+
+class Removed(Exception):
+    """They are out of the team, or signed out, since the socket was opened."""
 
 
 class StudioConsumer(AsyncJsonWebsocketConsumer):
@@ -92,7 +87,7 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
         self.user, self.slug = cast(User, self.scope["user"]), self.scope["url_route"]["kwargs"]["team"]
         if not self.user.is_authenticated:
             return await self.close(SIGNED_OUT)
-        membership = await self.membership()
+        membership = await in_thread(self.standing)()
         if membership is None:
             return await self.close(NO_TEAM)
         self.team = membership.team
@@ -105,13 +100,12 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
         self.heart.join(self, Standing(key, self.user.pk, self.team.pk))
         return None
 
-    @in_thread
-    def membership(self) -> Membership | None:
-        """The person's standing now, or None once they are out of the team, deactivated or signed out."""
-        session: SessionBase | None = self.scope.get("session")
-        if session is not None and not (session.session_key and session.exists(session.session_key)):
-            return None
+    def standing(self) -> Membership | None:
+        """The person's membership now, or None once they are out of the team, deactivated or signed out."""
         found = Membership.objects.filter(user=self.user.pk, team__slug=self.slug, user__is_active=True)
+        session: SessionBase | None = self.scope.get("session")
+        if session is not None:
+            found = found.filter(Exists(Session.objects.filter(session_key=session.session_key or "")))
         return found.select_related("team").first()
 
     def marks(self) -> list[presence.Mark]:
@@ -157,15 +151,9 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
         if not self.allow():
             return await self.error("too_fast", "Too many frames at once. Wait a few seconds and try again.", frame)
         try:
-            membership = await self.membership()
-            if membership is None:
-                return await self.close(REMOVED)
-            if not membership.may(least):
-                role, needed = Role(membership.role).label.lower(), Role(least).label.lower()
-                return await self.error(
-                    "forbidden", f"Your role here is {role}; this takes {needed}. An admin can change it.", frame
-                )
-            await action(frame)
+            await action(frame, await self.admit(least, frame))
+        except Removed:
+            await self.close(REMOVED)
         except Refused as refusal:
             await self.error(refusal.code, str(refusal), frame)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
@@ -178,6 +166,19 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
                 frame,
             )
 
+    @in_thread
+    def admit(self, least: int, frame: Frame) -> Any:
+        """Check the person's standing, then do what the frame asks of the database; what comes of that is for its action.
+        Both in one thread: a thread and a connection for each took a third of a message's time."""
+        membership = self.standing()
+        if membership is None:
+            raise Removed
+        if not membership.may(least):
+            role, needed = Role(membership.role).label.lower(), Role(least).label.lower()
+            raise Refused("forbidden", f"Your role here is {role}; this takes {needed}. An admin can change it.")
+        ask = ASKS.get(frame["type"])
+        return ask(self.user, self.team, frame) if ask else None
+
     def allow(self) -> bool:
         now = time.monotonic()
         self.allowance = min(BURST, self.allowance + (now - self.refilled) * PER_SECOND)
@@ -187,10 +188,10 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
         self.allowance -= 1
         return True
 
-    async def on_subscribe(self, frame: Frame) -> None:
+    async def on_subscribe(self, frame: Frame, ours: list[UUID]) -> None:
         """To one thing, or to a list of generations (then `after` has a number for each name that was seen before)."""
         if isinstance(frame["to"], list):
-            return await self.follow_all(frame["to"], frame.get("after") or {})
+            return await self.follow_all(frame["to"], frame.get("after") or {}, ours)
         kind, _, key = frame["to"].partition(":")
         place = kind in PLACES and PLACE.fullmatch(key)
         thing, after = frame["to"] if place else f"{kind}:{UUID(key)}", int(frame.get("after") or 0)
@@ -198,7 +199,7 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
             return await self.error("too_many", f"A tab follows at most {MAX_SUBSCRIPTIONS} things at once.", frame)
         if place:
             return await self.here.be_in(kind, key)
-        if kind not in WATCHED or not await self.exists(kind, UUID(key)):
+        if not ours:
             return await self.error("not_found", "There is no such thing in this team.", frame)
         if kind == "generation":
             await self.following.start(UUID(key), after)
@@ -206,31 +207,27 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
             await self.here.enter(thing)
         return None
 
-    async def follow_all(self, names: list[str], seen: dict[str, Any]) -> None:
-        """Those that are this team's are followed; the others are named in one error."""
-        if len(names) > MAX_NAMED:
-            return await self.error("too_many", f"One frame names at most {MAX_NAMED} replies.")
-        after = {UUID(name.removeprefix("generation:")): int(seen.get(name) or 0) for name in names}
+    async def follow_all(self, names: list[str], seen: dict[str, Any], ours: list[UUID]) -> None:
+        """Those that are this team's (`ours`) are followed; the others are named in one error."""
+        after = {generation_in(name): int(seen.get(name) or 0) for name in names}
         if self.has_no_room_for(sum(f"generation:{key}" not in self.following for key in after)):
             return await self.error("too_many", f"A tab follows at most {MAX_SUBSCRIPTIONS} things at once.")
-        ours = await self.generations(list(after))
         for key in ours:
             await self.following.start(key, after[key])
         if missing := [f"generation:{key}" for key in after if key not in ours]:
             await self.out("error", code="not_found", message="There is no such thing in this team.", to=missing)
         return None
 
-    async def on_unsubscribe(self, frame: Frame) -> None:
+    async def on_unsubscribe(self, frame: Frame, _: None) -> None:
         names = frame["to"] if isinstance(frame["to"], list) else [frame["to"]]
-        for thing in map(str, names[:MAX_NAMED]):
+        for thing in map(str, names[:MAX_SUBSCRIPTIONS]):
             await self.following.stop(thing)
             await self.here.leave(thing)
 
     def has_no_room_for(self, more: int) -> bool:
         return len(self.following) + len(self.here) + more > MAX_SUBSCRIPTIONS
 
-    async def on_send(self, frame: Frame) -> None:
-        reply = await self.say(frame)
+    async def on_send(self, frame: Frame, reply: Message) -> None:
         await self.out(
             "response.created",
             chat=str(reply.chat_id),
@@ -239,55 +236,19 @@ class StudioConsumer(AsyncJsonWebsocketConsumer):
             client_id=frame["client_id"],
         )
 
-    async def on_stop(self, frame: Frame) -> None:
-        generation = await self.find(Generation, UUID(frame["generation"]))
-        await in_thread(generation.request_cancel)()
+    async def on_stop(self, frame: Frame, _: None) -> None:
+        """Its worker sees the mark, and the end of the reply is told as ever."""
 
-    async def on_typing(self, frame: Frame) -> None:
+    async def on_typing(self, frame: Frame, _: None) -> None:
         thing = f"chat:{UUID(frame['chat'])}"
         if thing in self.here:  # so it is a chat of this team
             event = {"type": "typing", "object": thing, "user": str(self.user.pk), "name": str(self.user)}
             await presence.tell(self.group, event)
 
-    @in_thread
-    def say(self, frame: Frame) -> Message:
-        """One of: say something new, answer again (no text), or go on with a reply that broke off."""
-        chat = Chat.objects.filter(team=self.team, pk=UUID(frame["chat"])).first()
-        if chat is None:
-            raise Refused("not_found", "There is no such chat in this team.")
-        client_id, text = frame["client_id"], frame.get("text")
-        if not isinstance(client_id, str) or not 8 <= len(client_id) <= 64:
-            raise Refused("bad_frame", "client_id is a text of 8 to 64 characters.")
-        if frame.get("continue"):
-            return chat.continue_(self.user, UUID(frame["continue"]), client_id=client_id)
-        if text is None:
-            return chat.regenerate(
-                self.user, UUID(frame["parent"]), client_id=client_id, drop=frame.get("drop") is True
-            )
-        parent = UUID(frame["parent"]) if frame.get("parent") else None
-        attached = [UUID(key) for key in frame.get("attached") or []][:MAX_ATTACHED]
-        return chat.send(self.user, str(text), parent=parent, client_id=client_id, attached=attached)
-
-    @in_thread
-    def exists(self, kind: str, key: UUID) -> bool:
-        return WATCHED[kind]._default_manager.filter(team=self.team, pk=key).exists()
-
-    @in_thread
-    def generations(self, keys: list[UUID]) -> list[UUID]:
-        """Those of this team, in the order in which they were asked."""
-        found = Generation.objects.filter(team=self.team, pk__in=keys)
-        return list(found.order_by("queued_at", "pk").values_list("pk", flat=True))
-
-    async def find(self, model: Any, key: UUID) -> Any:
-        found = await in_thread(model.objects.filter(team=self.team, pk=key).first)()
-        if found is None:
-            raise Refused("not_found", "There is no such thing in this team.")
-        return found
-
     # --- notices from the team's group
 
     async def changed(self, event: Frame) -> None:
-        if event["object"] == f"member:{self.user.pk}" and await self.membership() is None:
+        if event["object"] == f"member:{self.user.pk}" and await in_thread(self.standing)() is None:
             return await self.close(REMOVED)
         if event["object"].startswith("bell:") and event["object"] != f"bell:{self.user.pk}":
             return None  # a bell rings for its owner alone

@@ -42,9 +42,11 @@ class Following:
             self._tasks.pop(thing, None)
 
     async def stop(self, *things: str) -> None:
-        tasks = [task for thing in things if (task := self._tasks.pop(thing, None))]
-        for task in tasks:
-            task.cancel()
+        tasks = going = {task for thing in things if (task := self._tasks.pop(thing, None))}
+        while going:  # a cancellation that comes while a query runs can be lost
+            for task in going:
+                task.cancel()
+            _, going = await asyncio.wait(going, timeout=0.1)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def stop_all(self) -> None:

@@ -58,6 +58,10 @@ class LanguageModel(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def is_for(self, team_id: Any) -> bool:
+        """Whether it is among those `for_team`, as far as this row knows."""
+        return self.enabled and self.team_id in (None, team_id)
+
     @property
     def path(self) -> Path:
         return Path(settings.STUDIO_MODELS) / self.folder

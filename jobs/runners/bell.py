@@ -6,12 +6,19 @@ import threading
 
 _rung = threading.Event()
 _called = threading.Event()
+_sent = threading.Event()
 
 
 def ring(kind: str) -> None:
-    """Someone has new work."""
+    """There may be new work: something here has made room for it, or the worker is to end."""
     _called.set()
     _rung.set()
+
+
+def message(kind: str) -> None:
+    """Someone elsewhere has new work, and says so no more until the look that follows has begun."""
+    _sent.set()
+    ring(kind)
 
 
 def stir() -> None:
@@ -28,6 +35,15 @@ def wait(seconds: float) -> bool:
 
 def called() -> bool:
     """Whether it was rung for new work since the last time this was asked."""
-    called = _called.is_set()
-    _called.clear()
-    return called
+    return _taken(_called)
+
+
+def sent() -> bool:
+    """Whether a message came since the last time this was asked."""
+    return _taken(_sent)
+
+
+def _taken(event: threading.Event) -> bool:
+    was = event.is_set()
+    event.clear()
+    return was

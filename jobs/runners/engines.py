@@ -64,7 +64,7 @@ class Reply:
     first_token: float | None = None
     ending: Ending | None = None
     cancelled: bool = False
-    speaks_at: float = 0.0  # before then its pieces wait for those of the others
+    speaks_at: float = 0.0  # before then its pieces wait for each other
 
     @property
     def id(self) -> str:
@@ -84,6 +84,7 @@ class Berth:
         self.used_at = time.monotonic()
         self.engine: Engine | None = None
         self.closed = False
+        self.quiet_until = 0.0  # before then the pieces of all replies wait for each other
         self._gone = Ending("error", Cause.ERROR, CLOSED)
         self._trusted: set[UUID] = set()  # adapters whose files have been checked
         self._starting: queue.SimpleQueue[Reply | None] = queue.SimpleQueue()
@@ -219,10 +220,12 @@ class Berth:
         generation.prompt_tokens = delta.prompt_tokens or generation.prompt_tokens
         generation.completion_tokens = delta.completion_tokens or generation.completion_tokens
         if delta.text:
+            now = time.monotonic()
+            reply.first_token = reply.first_token or now
+            waiting = bool(reply.pieces)
             reply.pieces.append(delta.text)
-            if reply.first_token is None:
-                reply.first_token = time.monotonic()
-                self.stir()  # the first piece does not wait for the next tick
+            if not waiting and now >= max(reply.speaks_at, self.quiet_until):
+                self.stir()  # after a pause, as at the beginning, it does not wait for the next tick
         if delta.finish_reason:
             cause = {"error": Cause.ERROR, "cancelled": Cause.CANCELLED}.get(delta.finish_reason, "")
             reply.end(Ending(delta.finish_reason, cause, delta.error))
@@ -253,6 +256,11 @@ class Berths:
         """Forget berths whose engine has gone, once their replies have been written down."""
         for berth in [berth for berth in self.of.values() if berth.closed and not berth.replies]:
             self._close(berth)
+
+    @property
+    def free(self) -> dict[int, int]:
+        """The places of the open models that have any."""
+        return {pk: berth.free for pk, berth in self.of.items() if berth.free > 0}
 
     @property
     def full(self) -> list[int]:

@@ -24,9 +24,10 @@ from jobs.tokenlog import TokenLog
 log = logging.getLogger(__name__)
 
 TICK = 0.05  # seconds between two log entries of a reply
-TOGETHER = 0.025  # replies speak at the same moments, this far apart: what they say then takes one exchange
+EACH = 0.001  # what a reply in flight adds to the pause between two exchanges with the log,
+TOGETHER = 0.025  # which is at most this: what replies say meanwhile then goes in one
 CANCEL_SECONDS = 0.25  # between two looks at what people want stopped
-CLAIM_SECONDS = 0.1  # between two looks for more, unrung, while some are in flight
+CLAIM_SECONDS = 0.5  # between two looks for more, unrung, while some are in flight
 SAVE_SECONDS = 1.0
 POLL_SECONDS = 1.0
 STOP_SECONDS = 5.0  # for replies in flight when the worker is asked to go
@@ -41,11 +42,15 @@ class InferRunner:
         self.log = TokenLog()
         self.berths = Berths(stir=bell.stir)
         self.replies: dict[str, Reply] = {}
-        self.looked_at = self.saved_at = self.polled_at = 0.0
+        self.looked_at = self.saved_at = self.polled_at = self.quiet_until = 0.0
 
     @property
     def pause(self) -> float:
-        return TOGETHER - time.monotonic() % TOGETHER if self.replies else POLL_SECONDS
+        if not self.replies:
+            return POLL_SECONDS
+        now = time.monotonic()
+        waiting = [max(reply.speaks_at, self.quiet_until) - now for reply in self.replies.values() if reply.pieces]
+        return max(0.0, min([TOGETHER, *waiting]))
 
     def facts(self) -> dict[str, Any]:
         return self.berths.facts()
@@ -80,32 +85,44 @@ class InferRunner:
         """Take on replies, oldest first, as long as their model has a place free, or can be opened. One ring may stand
         for many: a worker that leaves some for want of room passes it on."""
         some = False
-        while True:
-            waiting = Generation.objects.exclude(model_id__in=self.berths.full)
-            if not self.berths.room:
-                waiting = waiting.filter(model_id__in=list(self.berths.of))
-            claimed = waiting.claim(self.name)
-            if not claimed:
-                if some and self.berths.full:
-                    ring_now("infer")
-                return
+        while claimed := self._next():
             some = True
-            generation = claimed[0]
-            reply = self.berths.berth(generation.model).begin(generation)
-            self.replies[reply.id] = reply
+            for generation in claimed:
+                reply = self.berths.berth(generation.model).begin(generation)
+                self.replies[reply.id] = reply
+        if some and self.berths.full:
+            ring_now("infer")
+
+    def _next(self) -> list[Generation]:
+        """Of open models as many as there is room for: of eight questions asked at once the last then waits for one commit
+        and not for eight. Else the oldest of a model that could be opened."""
+        free = self.berths.free
+        if free and (found := Generation.objects.filter(model_id__in=free).claim(self.name, min(free.values()))):
+            return found
+        opened = list(self.berths.of)
+        return Generation.objects.exclude(model_id__in=opened).claim(self.name) if self.berths.room else []
 
     def _write(self) -> None:
-        """Everything that has come since the last time, for all replies in one exchange with the log."""
+        """Everything that has come since the last time, for all replies in one exchange with the log.
+
+        A piece that comes after a pause goes at once; what follows it waits. Replies alone or few speak as soon as they
+        have something to say, at most every TICK each; many wait for each other.
+        """
         now = time.monotonic()
         said, ended = [], []
         for reply in self.replies.values():
             ending = reply.ending  # read first: all pieces before it have then been added
-            if reply.pieces and (ending or now >= reply.speaks_at):
-                reply.speaks_at = now // TOGETHER * TOGETHER + TICK
+            if reply.pieces and (ending or now >= max(reply.speaks_at, self.quiet_until)):
+                # One that spoke late may speak as much sooner the next time, so that a steady engine is never held back.
+                reply.speaks_at = max(reply.speaks_at, now - TICK) + TICK
                 said.append((reply.generation, "".join(reply.pieces.popleft() for _ in range(len(reply.pieces)))))
             if ending:
                 ended.append((reply, ending))
         self.log.append_all(said)
+        if said:
+            self.quiet_until = now + min(TOGETHER, EACH * len(self.replies))
+            for berth in self.berths.of.values():
+                berth.quiet_until = self.quiet_until
         for reply, ending in ended:
             self._end(reply, ending)
         if self.replies and now - self.saved_at >= SAVE_SECONDS:

@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 from jobs.models import Worker
 from jobs.runners import bell
 from jobs.runners.sweep import Sweeper
+from jobs.tasks import looking
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +121,7 @@ class WorkerProcess:
 
     def _run(self) -> None:
         while not self.stopping.is_set():
+            looking(self.kind)
             self._guarded(self.runner.look)
             bell.wait(self.runner.pause)
         self._guarded(self.runner.stop)

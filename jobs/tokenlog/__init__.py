@@ -2,8 +2,9 @@
 
 The worker appends pieces to a Redis Stream per generation; the entry ids are `<fence>-<sequence>`, so the cursor is the
 sequence number itself, and `<fence + 1>-0` is the end. Readers start from the row's snapshot or from the log, then
-follow; one task per event loop reads all followed streams with a single XREAD. Whatever Redis loses, the row's
-snapshots (every second, and the final text) carry the readers across. It does not know sockets, nor who may read what.
+follow: what is added to any log is also told on one channel, which one task per event loop hears. Whatever Redis loses,
+the row's snapshots (every second, and the final text) carry the readers across. It does not know sockets, nor who may
+read what.
 """
 
 from jobs.tokenlog.events import Done, Event, Piece, Snapshot, key_of

@@ -8,10 +8,10 @@ import contextvars
 import logging
 import time
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import redis.asyncio
 from channels.db import database_sync_to_async
@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from jobs.models import Generation
-from jobs.tokenlog.events import AWAY, Done, Event, Piece, Snapshot, key_of, parse
+from jobs.tokenlog.events import AWAY, SAID, Done, Entry, Event, Piece, Snapshot, heard, key_of, parse
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,6 @@ async def batches(generation_id: UUID, after: int = 0) -> AsyncGenerator[list[Ev
     """
     async with Hub.current().reader(generation_id) as reader:
         events = await reader.catch_up(after or None)
-        reader.listen()
         while True:
             if events:
                 yield events
@@ -55,42 +54,33 @@ async def batches(generation_id: UUID, after: int = 0) -> AsyncGenerator[list[Ev
 
 @dataclass(eq=False)
 class Feed:
-    """One followed stream: how far it has been read, and for whom."""
+    """One followed reply: how far it has been heard, and by whom."""
 
     readers: set[Reader] = field(default_factory=set)
-    position: str = ""  # an entry id; empty until its first reader has caught up
     number: int = 0
     heard_at: float = field(default_factory=time.monotonic)
 
-    def push(self, entries: Sequence[tuple[int, str]]) -> None:
+    def push(self, entry: Entry) -> None:
         for reader in self.readers:
-            reader.push(entries)
+            reader.push(entry)
 
 
 class Reader:
     """One follower of one reply. `cursor` is the last entry that it has handed on."""
 
-    def __init__(self, hub: Hub, generation_id: UUID, feed: Feed) -> None:
-        self.hub, self.generation_id, self.feed = hub, generation_id, feed
-        self.cursor = 0
-        self.position = ""
-        self._inbox: list[tuple[int, str]] = []
+    def __init__(self, hub: Hub, generation_id: UUID) -> None:
+        self.hub, self.generation_id = hub, generation_id
+        self.cursor = self.fence = 0
+        self._inbox: list[Entry] = []
         self._overflowed = False
         self._stirred = asyncio.Event()
 
-    def push(self, entries: Sequence[tuple[int, str]]) -> None:
-        """Entries of the log; number 0 says "look at the row"."""
-        if len(self._inbox) + len(entries) > BUFFER:
+    def push(self, entry: Entry) -> None:
+        if len(self._inbox) == BUFFER:
             self._overflowed = True
             self._inbox.clear()
-        self._inbox += entries
+        self._inbox.append(entry)
         self._stirred.set()
-
-    def listen(self) -> None:
-        """Have the hub read on from here, unless it reads this stream already."""
-        if not self.feed.position:
-            self.feed.position, self.feed.number = self.position, self.cursor
-            self.hub.wake()
 
     async def next(self) -> list[Event]:
         """What has come since, at least one look later. May be empty."""
@@ -101,13 +91,13 @@ class Reader:
             self._overflowed = False
             return await self.catch_up(None)
         events: list[Event] = []
-        for number, delta in items:
-            if number == 0:
+        for fence, number, delta in items:
+            if number and fence < self.fence:  # of a worker that was given up; the log has refused it
+                continue
+            if number == 0 or number > self.cursor + 1:
                 return events + await self.catch_up(self.cursor)
-            if number > self.cursor + 1:
-                return events + await self.catch_up(None)
             if number == self.cursor + 1:
-                self.cursor = number
+                self.cursor, self.fence = number, fence
                 events.append(Piece(number, delta))
         return events
 
@@ -128,7 +118,7 @@ class Reader:
             entries = await self.hub.replay(row, start)
             reached = start + len(entries)
             if (entries[-1][0] if entries else start) == reached and row.sequence_number <= reached:
-                self.cursor, self.position = reached, f"{row.fence}-{reached}"
+                self.cursor, self.fence = reached, row.fence
                 if after is not None:
                     return [Piece(number, delta) for number, delta in entries]
                 return [Snapshot(reached, row.text + "".join(delta for _, delta in entries))]
@@ -138,7 +128,12 @@ class Reader:
 
 
 class Hub:
-    """One per event loop: reads all followed streams with one XREAD, and looks at the rows of those that are silent."""
+    """One per event loop: hears what all replies say on one channel, and looks at the rows of those that are silent.
+
+    One message for what all say at a moment: an XREAD over a key for each reply took the web process 0.092 ms of
+    processor for each token of 25 replies, this takes 0.070, and a reply that begins need not be told to a running XREAD.
+    What is lost on the way is found by its number missing, and read from the log.
+    """
 
     _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
 
@@ -147,7 +142,7 @@ class Hub:
             settings.REDIS_URL, decode_responses=True, socket_timeout=5, socket_connect_timeout=1
         )
         self.feeds: dict[UUID, Feed] = {}
-        self.wake_key = f"studio:wake:{uuid4().hex}"
+        self._hearing = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -160,9 +155,12 @@ class Hub:
     @contextlib.asynccontextmanager
     async def reader(self, generation_id: UUID) -> AsyncIterator[Reader]:
         feed = self.feeds.setdefault(generation_id, Feed())
-        reader = Reader(self, generation_id, feed)
+        reader = Reader(self, generation_id)
         feed.readers.add(reader)  # before its first look: nothing that is said from now on can be missed
+        self._tasks = self._tasks or [self._spawn(self._hear()), self._spawn(self._look())]
         try:
+            with contextlib.suppress(TimeoutError):  # then gaps are found by their numbers, and the end by its row
+                await asyncio.wait_for(self._hearing.wait(), LOOK_SECONDS)
             yield reader
         finally:
             feed.readers.discard(reader)
@@ -170,13 +168,6 @@ class Hub:
                 self.feeds.pop(generation_id, None)
             if not self.feeds:
                 await self._rest()
-
-    def wake(self) -> None:
-        """Have the running XREAD take a new stream in, or start reading."""
-        if self._tasks:
-            self._spawn(self._ring())
-        else:
-            self._tasks = [self._spawn(self._read()), self._spawn(self._look())]
 
     async def replay(self, row: Generation, after: int) -> list[tuple[int, str]]:
         """What the log holds beyond `after`; empty if Redis is away."""
@@ -192,6 +183,7 @@ class Hub:
     async def _rest(self) -> None:
         """Nobody follows anything: stop reading and let go of the connections."""
         tasks, self._tasks = self._tasks, []
+        self._hearing.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -203,30 +195,38 @@ class Hub:
         while a query runs to itself."""
         return asyncio.current_task() in self._tasks
 
-    async def _ring(self) -> None:
-        with contextlib.suppress(*AWAY):
-            await self.redis.xadd(self.wake_key, {"w": "1"}, maxlen=1)
-            await self.redis.expire(self.wake_key, 60)
-
-    async def _read(self) -> None:
-        woken = "0-0"
+    async def _hear(self) -> None:
+        again = False
         while self._wanted():
-            feeds = {key_of(pk): feed for pk, feed in self.feeds.items() if feed.position}
-            streams: dict[Any, Any] = {self.wake_key: woken, **{key: feed.position for key, feed in feeds.items()}}
             try:
-                answer: Any = await self.redis.xread(streams, count=200, block=1000)
+                async with self.redis.pubsub() as channel:
+                    await channel.subscribe(SAID)
+                    async for message in channel.listen():
+                        if message["type"] == "subscribe":
+                            self._hearing.set()
+                            if again:  # whoever was here before may have missed something
+                                self._look_at(list(self.feeds))
+                            again = True
+                        else:
+                            self._pass_on(message["data"])
             except AWAY as error:
                 log.warning("The token log is away (%s); replies are read from the database.", error)
+                self._hearing.clear()
+                again = True
                 await asyncio.sleep(LOOK_SECONDS)
-                continue
-            for key, entries in answer.items() if isinstance(answer, dict) else answer or ():
-                if key == self.wake_key:
-                    woken = entries[-1][0]
-                elif (feed := feeds[key]).readers:
-                    feed.position, feed.heard_at = entries[-1][0], time.monotonic()
-                    read = parse(entries)
-                    feed.number = max(feed.number, *(number for number, _ in read))
-                    feed.push(read)
+
+    def _look_at(self, ids: Iterable[UUID]) -> None:
+        """Have the readers of these look at the row and the log."""
+        for pk in ids:
+            if feed := self.feeds.get(pk):
+                feed.push((0, 0, ""))
+
+    def _pass_on(self, message: str) -> None:
+        now = time.monotonic()
+        for generation_id, entry in heard(message):
+            if feed := self.feeds.get(generation_id):
+                feed.heard_at, feed.number = now, max(feed.number, entry[1])
+                feed.push(entry)
 
     async def _look(self) -> None:
         """Silent replies may have ended, or speak where Redis cannot carry it: have their readers look at the row."""
@@ -242,7 +242,7 @@ class Hub:
                 number = known.get(pk)
                 if number is None or number > feed.number:
                     feed.number = number or feed.number
-                    feed.push([(0, "")])
+                    self._look_at([pk])
 
 
 def _row_of(generation_id: UUID) -> Generation:

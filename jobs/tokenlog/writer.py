@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import redis
 from django.conf import settings
 
 from jobs.models import Generation
 from jobs.texts import storable
-from jobs.tokenlog.events import AWAY, key_of, parse
+from jobs.tokenlog.events import AWAY, SAID, Entry, key_of, parse, told
 
 log = logging.getLogger(__name__)
 
@@ -36,19 +35,18 @@ class TokenLog:
         return generation.sequence_number
 
     def append_all(self, pieces: Sequence[tuple[Generation, str]]) -> None:
-        """A piece each for many replies, in one exchange with Redis. It is a transaction, so that readers are woken once
-        for all of them and not once for each."""
+        """A piece each for many replies, in one exchange with Redis, which readers hear of in one message."""
         entries = []
         for generation, text in pieces:
             text = storable(text)
             generation.text += text
             generation.sequence_number += 1
-            entries.append((generation, f"{generation.fence}-{generation.sequence_number}", {"d": text}))
+            entries.append((generation, (generation.fence, generation.sequence_number, text)))
         self._add(entries)
 
     def close(self, generation: Generation) -> None:
         """Tell readers that the row is final now. Call it after the row says so."""
-        self._add([(generation, f"{generation.fence + 1}-0", {"end": "1"})])
+        self._add([(generation, (generation.fence + 1, 0, ""))])
 
     def unsaved(self, generation: Generation) -> list[str]:
         """The pieces that the log holds beyond the row's snapshot, as far as they follow on from it."""
@@ -63,17 +61,19 @@ class TokenLog:
         entries = parse(answer)
         return [delta for number, delta in entries if number <= generation.sequence_number + len(entries)]
 
-    def _add(self, entries: Sequence[tuple[Generation, str, dict[Any, Any]]]) -> None:
+    def _add(self, entries: Sequence[tuple[Generation, Entry]]) -> None:
+        """To the logs, and, once they are there, to whoever follows: a transaction."""
         if not entries or time.monotonic() < self._away_until:
             return
         exchange = self._redis.pipeline()
         keys = []  # of the answers, in their order
-        for generation, entry_id, fields in entries:
+        for generation, (fence, number, text) in entries:
             keys.append(key_of(generation.pk))
-            exchange.xadd(keys[-1], fields, id=entry_id)
-            if "end" in fields or generation.sequence_number % RENEWED == 1:
+            exchange.xadd(keys[-1], {"d": text} if number else {"end": "1"}, id=f"{fence}-{number}")
+            if not number or generation.sequence_number % RENEWED == 1:
                 keys.append(keys[-1])
                 exchange.expire(keys[-1], KEPT_SECONDS)
+        exchange.publish(SAID, told([(generation.pk, entry) for generation, entry in entries]))
         try:
             answers = exchange.execute(raise_on_error=False)
         except redis.ResponseError as error:
@@ -82,6 +82,6 @@ class TokenLog:
             self._away_until = time.monotonic() + AWAY_SECONDS
             log.warning("The token log is away (%s); replies reach their readers through the database.", error)
         else:
-            for key, answer in zip(keys, answers, strict=True):
+            for key, answer in zip(keys, answers, strict=False):
                 if isinstance(answer, redis.ResponseError):
                     log.warning("The token log refused an entry of %s: %s", key, answer)

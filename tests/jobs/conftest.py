@@ -3,7 +3,7 @@
 import pytest
 
 from jobs.models import Generation
-from jobs.runners import engines
+from jobs.runners import engines, infer
 from jobs.runners.infer import InferRunner
 from tests.jobs.on_cue import Engine, make_base
 
@@ -24,7 +24,8 @@ def opened(monkeypatch):
 
 
 @pytest.fixture
-def runner(opened):
+def runner(opened, monkeypatch):
+    monkeypatch.setattr(infer, "CLAIM_SECONDS", 0)  # nobody rings
     runner = InferRunner("infer@test:1")
     yield runner
     runner.berths.close()

@@ -11,9 +11,11 @@ from types import SimpleNamespace
 import pytest
 import redis
 from django.conf import settings
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from jobs.models import Adapter, Generation
-from jobs.runners import engines
+from jobs.runners import bell, engines, infer
 from jobs.tokenlog import key_of
 from tests.jobs.on_cue import ended, make_base, submitted, until
 
@@ -72,6 +74,19 @@ def test_readers_get_at_most_twenty_pieces_a_second(runner, opened, ask):
     assert generation.text == "word " * 200
 
 
+def test_what_comes_after_a_pause_is_told_at_once(runner, opened, ask):
+    generation = ask()
+    until(runner, submitted(opened, generation))
+    log = redis.Redis.from_url(settings.REDIS_URL)
+    for told, word in enumerate(("one ", "two ", "three"), 1):
+        bell.wait(0)
+        time.sleep(infer.TICK + infer.TOGETHER)
+        opened["one"][0].say(generation, word)
+        assert bell.wait(5), "the engine's piece wakes the worker"
+        runner.look()
+        assert log.xlen(key_of(generation.pk)) == told
+
+
 def test_no_more_is_taken_on_than_fits_and_the_rest_stays_in_the_queue(runner, opened, ask):
     first = ask()
     until(runner, submitted(opened, first))
@@ -80,7 +95,6 @@ def test_no_more_is_taken_on_than_fits_and_the_rest_stays_in_the_queue(runner, o
         ask()
     engine = opened["one"][0]
     until(runner, lambda: len(engine.requests) == engine.capacity)
-    time.sleep(0.15)
     runner.look()
     assert Generation.objects.filter(state="queued").count() == 3
     for generation in (first, second):
@@ -88,11 +102,23 @@ def test_no_more_is_taken_on_than_fits_and_the_rest_stays_in_the_queue(runner, o
     until(runner, lambda: Generation.objects.filter(state="queued").count() == 1)
 
 
+def test_many_asked_at_once_are_taken_on_together(runner, opened, ask):
+    first = ask()
+    until(runner, submitted(opened, first))
+    opened["one"][0].say(first, "done", finish="stop")
+    until(runner, ended(first))
+    asked = [ask() for _ in range(3)]
+    with CaptureQueriesContext(connection) as captured:
+        runner.look()
+    assert {str(one.pk) for one in asked} == set(runner.replies)
+    commits = [query for query in captured if "SKIP LOCKED" in query["sql"]]
+    assert len(commits) <= 2, "one that takes all, and one that finds that no other model is asked for"
+
+
 def test_the_third_base_takes_the_place_of_an_idle_one_and_waits_for_a_busy_one(runner, opened, ask):
     busy, idle, third = (ask(model=make_base(key)) for key in ("busy", "idle", "third"))
     until(runner, submitted(opened, busy, "busy"))
     until(runner, submitted(opened, idle, "idle"))
-    time.sleep(0.15)
     runner.look()
     assert Generation.objects.get(pk=third.pk).state == "queued"
     opened["idle"][0].say(idle, "done", finish="stop")

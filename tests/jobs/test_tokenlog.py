@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import random
 from contextlib import aclosing
+from copy import copy
 
 import pytest
 import redis
@@ -11,7 +12,7 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 
 from jobs.models import Generation, LanguageModel, State
-from jobs.tokenlog import Done, Piece, Snapshot, TokenLog, follow, reader
+from jobs.tokenlog import Done, Piece, Snapshot, TokenLog, follow, key_of, reader
 from workspace.models import Team, User
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -246,6 +247,31 @@ async def test_a_late_write_of_a_worker_thought_dead_does_not_follow_the_end(wor
     await in_thread(worker.end)
     await in_thread(worker.say, " two")
     assert (await Screen().watch(worker.generation)).text == "one"
+
+
+async def test_what_was_told_while_nobody_could_hear_is_read_from_the_log(worker, valkey):
+    """A message on the channel is lost: the next one shows the gap, and the log fills it."""
+    async with asyncio.timeout(10), aclosing(follow(worker.generation.pk)) as events:
+        assert await anext(events) == Snapshot(0, "")
+        await in_thread(worker.say, "one ")
+        assert await anext(events) == Piece(1, "one ")
+        worker.generation.sequence_number, worker.generation.text = 2, "one two "
+        key, entry = key_of(worker.generation.pk), f"{worker.generation.fence}-2"
+        await in_thread(valkey.xadd, key, {"d": "two "}, id=entry)
+        await in_thread(worker.say, "three")
+        assert [await anext(events), await anext(events)] == [Piece(2, "two "), Piece(3, "three")]
+
+
+async def test_a_worker_that_was_given_up_is_not_heard_any_more(worker):
+    async with asyncio.timeout(10), aclosing(follow(worker.generation.pk)) as events:
+        assert await anext(events) == Snapshot(0, "")
+        await in_thread(worker.say, "one ")
+        assert await anext(events) == Piece(1, "one ")
+        stale = Worker(copy(worker.generation))
+        stale.generation.fence -= 1
+        await in_thread(stale.say, "ghost ")
+        await in_thread(worker.say, "two")
+        assert await anext(events) == Piece(2, "two")
 
 
 def test_what_the_log_has_beyond_the_row_can_be_saved(worker):

@@ -51,6 +51,21 @@ def test_the_same_client_id_says_it_once(chat, alice):
     assert Generation.objects.count() == 2
 
 
+def test_a_question_takes_the_same_few_queries_however_long_the_talk(chat, alice, django_assert_num_queries):
+    def ask(text: str, after):
+        return chat.send(alice, text, parent=after.pk, client_id=cid())
+
+    reply = answer(chat.send(alice, "One", parent=None, client_id=cid()), "Uno")
+    with django_assert_num_queries(7 + 2):  # held, known, line, what came with it, three writes; a savepoint's two
+        reply = ask("Two", reply)
+    assert reply.generation.messages[-1]["content"] == "Two"
+    for number in range(5):
+        reply = ask(f"And {number}", answer(reply, "Y"))
+    answer(reply, "Y")
+    with django_assert_num_queries(7 + 2):
+        ask("The last", reply)
+
+
 def test_the_whole_branch_and_the_system_prompt_are_asked(chat, alice):
     chat.change(system="Be brief.", params={"temperature": 0.0})
     first = answer(chat.send(alice, "One", parent=None, client_id=cid()), "Uno")

@@ -10,7 +10,7 @@ from jobs.models import Generation, State
 from jobs.tokenlog import TokenLog
 from tests.workspace.conftest import answer
 from tests.workspace.tabs import Tab, stored
-from workspace import consumers
+from workspace import consumers, frame_asks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -111,7 +111,7 @@ async def test_many_replies_are_let_go_with_one_frame(alice, team, base):
 async def test_a_frame_names_and_a_tab_follows_only_so_many_replies(alice, team, base, monkeypatch):
     names = await stored(ask)(team, alice, base, 3)
     async with Tab(alice, team.slug) as tab:
-        monkeypatch.setattr(consumers, "MAX_NAMED", 2)
+        monkeypatch.setattr(frame_asks, "MAX_NAMED", 2)
         await tab.say(type="subscribe", to=names)
         assert (await tab.hear("error"))["code"] == "too_many"
         monkeypatch.setattr(consumers, "MAX_SUBSCRIPTIONS", 2)

@@ -30,8 +30,8 @@ class AttachmentQuerySet(models.QuerySet["Attachment"]):
         return self.defer("text").prefetch_related("prompt_version", "examples")
 
     def send(self, said: Message, author: User, wanted: Sequence[uuid.UUID]) -> None:
-        """Send these of the chat (or its pair's) with `said`, in this order: those that wait in its author's composer are
-        taken, others are said again. Raises Refused for one that is not here."""
+        """Send these of the chat (or its pair's) with `said`, which is stored later in the transaction, in this order: those
+        that wait in its author's composer are taken, others are said again. Raises Refused for one that is not here."""
         chat = said.chat
         ours = Q(chat=chat) | Q(chat__beside=chat) | Q(chat=chat.beside_id)
         rows = {row.pk: row for row in self.select_for_update(of=("self",)).filter(ours, pk__in=wanted)}
@@ -46,8 +46,6 @@ class AttachmentQuerySet(models.QuerySet["Attachment"]):
             else:
                 row = row.again(chat, author, said)
             said.prompt_version = row.prompt_version or said.prompt_version
-        if said.prompt_version:
-            said.save(update_fields=["prompt_version"])
 
     def files_in(self, chat: Chat) -> list[Attachment]:
         """Each file of the conversation once, the newest first."""

@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from jobs.models import Adapter, Generation, LanguageModel
+from jobs.models import Adapter, Generation
 from workspace.chats import Asked, Refused, checked_text, request_messages, title_from, turns_to_drop
 from workspace.models.activity import Activity
 from workspace.models.messages import Message, Turn, left_out
@@ -33,6 +33,7 @@ SHOWN = (
     *(f"{reply}__{name}" for reply in ("generation", "generation__repair") for name in REPLY),
 )  # fmt: skip
 
+Parents = dict[uuid.UUID, uuid.UUID | None]
 ALONE_TOO_LONG = "The last message is too long by itself, even without the turns before it. Edit it to be shorter."
 
 
@@ -65,9 +66,8 @@ class Chat(Shared):
     model = models.ForeignKey("jobs.LanguageModel", on_delete=models.PROTECT, related_name="+")
     adapter = models.ForeignKey("jobs.Adapter", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     system = models.TextField(blank=True)
-    params: models.JSONField[dict[str, Any]] = models.JSONField(
-        default=dict
-    )  # jobs.ml SamplingParams fields that were changed
+    # jobs.ml SamplingParams fields that were changed
+    params: models.JSONField[dict[str, Any]] = models.JSONField(default=dict)
     beside = models.OneToOneField("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True)
@@ -121,29 +121,32 @@ class Chat(Shared):
         text = checked_text(text)
         with transaction.atomic():
             chat = self._held()
-            if done := chat._already(client_id):
+            parents, done = chat._known(client_id)
+            if done:
                 return done
-            before = chat._line_to(parent) if parent else []
+            before = chat._line_to(parent, parents) if parent else []
             if before and (before[-1].reply is None or not before[-1].reply.is_final):
                 raise Refused(
                     "busy", "The answer above is still being written. Stop it or wait for its end, then send again."
                 )
-            said = chat.messages.create(role="user", author=author, text=text, parent_id=parent, client_id=client_id)
+            said = Message(chat=chat, role="user", author=author, text=text, parent_id=parent, client_id=client_id)
             if attached:
                 chat.team.attachments.send(said, author, attached)
                 chat._check_fits(said)
             chat.title = chat.title or title_from(text)
-            if parent is None and not chat.messages.exclude(pk=said.pk).exists():
+            if not parents:
                 Activity.record(chat.team_id, author, "started", chat)
+            said.alone = not attached
             return chat._ask(author, [*before, said], left_out(before))
 
     def regenerate(self, author: User, question: uuid.UUID, *, client_id: str, drop: bool = False) -> Message:
         """Another reply to `question`, beside those it has. `drop` leaves out oldest turns until it fits."""
         with transaction.atomic():
             chat = self._held()
-            if done := chat._already(client_id):
+            parents, done = chat._known(client_id)
+            if done:
                 return done
-            line = chat._line_to(question)
+            line = chat._line_to(question, parents)
             if line[-1].role != "user":
                 raise Refused("not_found", "Only a question can be answered again.")
             earlier = chat.messages.filter(parent=question).select_related("generation__repair").last()
@@ -156,36 +159,41 @@ class Chat(Shared):
         """Another reply that begins with what `reply` had written when it ended."""
         with transaction.atomic():
             chat = self._held()
-            if done := chat._already(client_id):
+            parents, done = chat._known(client_id)
+            if done:
                 return done
-            *line, partial = chat._line_to(reply)
+            *line, partial = chat._line_to(reply, parents)
             if partial.reply is None or not partial.reply.is_final:
                 raise Refused("busy", "This answer is still being written.")
             return chat._ask(author, line, left_out([*line, partial]), client_id=client_id, prefill=partial.content)
 
     def _held(self) -> Chat:
         """This chat, locked until the transaction ends: messages are added one at a time."""
-        chat = Chat.objects.select_for_update(of=("self",)).select_related("team", "model", "adapter").get(pk=self.pk)
+        rows = Chat.objects.select_for_update(of=("self",)).select_related("team", "model", "adapter")
+        chat = rows.filter(pk=self.pk, team=self.team_id).first()
+        if chat is None:
+            raise Refused("not_found", "There is no such chat in this team.")
         if chat.archived_at:
             raise Refused("archived", "This chat is archived. Restore it to go on.")
         return chat
 
-    def _already(self, client_id: str) -> Message | None:
-        """The reply that this `client_id` has asked for before."""
-        message = self.messages.filter(client_id=client_id).first()
-        if message is None or message.role == "assistant":
-            return message
-        return message.children.order_by("created_at").first()
+    def _known(self, client_id: str) -> tuple[Parents, Message | None]:
+        """Each message's parent, and the reply that this `client_id` has asked for before, if it has: in one query."""
+        rows = self.messages.order_by().values_list("pk", "parent_id", "client_id")
+        parents: Parents = {pk: parent for pk, parent, _ in rows}
+        again = [pk for pk, _, name in rows if name == client_id]
+        message = self.messages.get(pk=again[0]) if again else None
+        return parents, message.children.order_by(
+            "created_at"
+        ).first() if message and message.role == "user" else message
 
-    def _line_to(self, message: uuid.UUID) -> list[Message]:
+    def _line_to(self, message: uuid.UUID, parents: Parents) -> list[Message]:
         """The messages from the beginning down to `message`."""
-        parents = dict(self.messages.values_list("pk", "parent_id"))
         if message not in parents:
             raise Refused("not_found", "That message is not in this chat.")
-        ids, at = [], message
-        while at:
+        ids = [message]
+        while at := parents[ids[-1]]:
             ids.append(at)
-            at = parents[at]
         rows = self.messages.select_related("generation__repair", "stand_in", "prompt_version")
         found = rows.prefetch_related("attachments").in_bulk(ids)
         return [found[pk] for pk in reversed(ids)]
@@ -203,7 +211,7 @@ class Chat(Shared):
     def _ask(
         self, author: User, line: list[Message], dropped: int, *, client_id: str | None = None, prefill: str = ""
     ) -> Message:
-        """Ask the chat's model to answer the last message of `line`, without the `dropped` oldest."""
+        """Ask for an answer to the last message of `line`, without the `dropped` oldest; what is new in it is stored too."""
         self.check_answerable()
         turns = [turn for message in line[dropped:] for turn in message.as_turns()]
         version = line[-1].prompt_version
@@ -219,10 +227,11 @@ class Chat(Shared):
             prefill=prefill,
             prompt_version=version,
         )
-        reply = self.messages.create(
-            role="assistant", parent=line[-1], generation=generation, client_id=client_id, left_out=dropped
+        reply = Message(
+            chat=self, role="assistant", parent=line[-1], generation=generation, client_id=client_id, left_out=dropped
         )
-        self.change(updated_at=Now(), title=self.title)
+        self.messages.bulk_create([*(message for message in line if message._state.adding), reply])
+        self.change_held(updated_at=Now(), title=self.title)
         return reply
 
     def _drop_more(self, line: list[Message], dropped: int) -> int:
@@ -245,7 +254,7 @@ class Chat(Shared):
 
     def check_answerable(self) -> None:
         """Raises Refused when the chat's model or adapter can no longer answer."""
-        if not LanguageModel.objects.for_team(self.team_id).filter(pk=self.model_id).exists():
+        if not self.model.is_for(self.team_id):
             raise Refused("model_gone", f"{self.model} is no longer available here. Choose another model in the panel.")
         if self.adapter and self.adapter.archived_at:
             raise Refused(

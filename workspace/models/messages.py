@@ -41,6 +41,8 @@ class Message(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
+    alone = False  # whether it is known, in memory, that nothing came with it
+
     class Meta:
         ordering = ["created_at"]
         constraints = [
@@ -76,7 +78,7 @@ class Message(models.Model):
         if self.generation:
             content = self.stand_in.correction if self.stand_in and self.stand_in.correction else self.content
             return [{"role": "assistant", "content": content}]
-        attached = list(self.attachments.all())
+        attached = [] if self.alone else list(self.attachments.all())
         before = [turn for one in attached for turn in one.turns]
         files = [one.framed() for one in attached if one.kind == one.Kind.FILE]
         return [*before, {"role": "user", "content": "\n\n".join([*files, self.text])}]
