@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobs.ml import data
+from jobs.ml import data, passes
 from jobs.ml.base_model import describe
 from jobs.ml.config import TARGETS, TrainConfig
 from jobs.ml.schedule import evaluation_steps
@@ -98,7 +98,7 @@ def lora_parameters(config: TrainConfig, shape: dict[str, Any]) -> int:
 def _memory(longest: int, config: TrainConfig, shape: dict[str, Any], parameters: int, accelerator: bool) -> int:
     """Weights in bf16, the adapter and what AdamW keeps of it in fp32, one pass's activations, a chunk of logits."""
     layers: int = shape["num_hidden_layers"]
-    in_a_pass = max(longest, data.pass_budget(config, accelerator=accelerator))
+    in_a_pass = max(longest, passes.budget(config, accelerator=accelerator))
     layer: int = 2 * (8 * shape["hidden_size"] + 4 * shape["intermediate_size"])
     if config.gradient_checkpointing:
         activations = in_a_pass * (2 * shape["hidden_size"] * layers + layer)
