@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import torch
 
-MOST = 8  # jobs.ml.plan counts them
+from jobs.ml.passes import MOST
 
 T = TypeVar("T")
 R = TypeVar("R")

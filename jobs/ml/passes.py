@@ -16,6 +16,7 @@ from heapq import heapify, heapreplace
 from jobs.ml.config import TrainConfig
 
 LARGEST, LARGEST_ON_ACCELERATOR = 512, 16_384
+MOST = 8  # passes at the same time; each holds its activations
 LEAST = 200  # tokens a pass below which a second one is not worth while
 
 
