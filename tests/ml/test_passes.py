@@ -8,6 +8,7 @@ import torch
 
 from jobs.ml import passes
 from jobs.ml.config import TrainConfig
+from jobs.ml.fused.row_attention import exact_products
 from jobs.ml.lanes import Lanes
 
 LENGTHS = [7, 31, 12, 64, 9, 22, 40, 5, 18, 27, 33]
@@ -69,6 +70,17 @@ def test_what_fails_in_a_lane_is_raised_and_the_rest_does_not_begin():
         if item == 0:
             raise MemoryError
 
+    lanes = Lanes(2)
     with pytest.raises(MemoryError):
-        list(Lanes(2).map(work, range(100)))
-    assert len(begun) < 50
+        list(lanes.map(work, range(10_000)))
+    list(lanes.map(str, range(4)))  # comes after whatever was still to be begun
+    assert len(begun) < 10_000
+
+
+def test_what_torch_keeps_once_for_all_threads_holds_for_all_lanes_and_no_longer():
+    matmul = torch.backends.mkldnn.matmul
+    before = matmul.fp32_precision
+    lanes = Lanes(2, lambda: exact_products(torch.bfloat16))
+
+    assert list(lanes.map(lambda item: matmul.fp32_precision, range(4))) == ["bf16"] * 4
+    assert matmul.fp32_precision == before
