@@ -108,6 +108,7 @@ class Prospect:
             memory_total=facts.get("memory_bytes", 0),
             validation_lengths=validation.all_tokens(),
             probes=FineTune.PROBES,
+            threads=facts.get("threads") or 1,
             accelerator=facts.get("device") == "cuda",
         )
         without = train.without_loss(config)

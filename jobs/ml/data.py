@@ -93,34 +93,14 @@ def total_steps(rows: int, config: TrainConfig) -> int:
     return max(1, round(config.epochs * steps_per_epoch(rows, config)))
 
 
-def step_batches(lengths: Sequence[int], config: TrainConfig, step: int, budget: int) -> list[list[int]]:
-    """Row numbers of step `step` (counted from 0), as the forward passes that make it up.
+def step_rows(rows: int, config: TrainConfig, step: int) -> list[int]:
+    """Row numbers of step `step` (counted from 0): the next batch_size x gradient_accumulation_steps of the epoch's shuffle.
 
-    A step takes the next batch_size x gradient_accumulation_steps rows of the epoch's shuffle. How they are grouped
-    changes no gradient (a step sums over all its rows), so they are sorted by length and packed to `budget` tokens.
+    How they are grouped into forward passes changes no gradient (a step sums over all its rows).
     """
-    epoch, position = divmod(step, steps_per_epoch(len(lengths), config))
-    order = epoch_order(len(lengths), config.seed, epoch)
+    epoch, position = divmod(step, steps_per_epoch(rows, config))
     effective = config.batch_size * config.gradient_accumulation_steps
-    return pack(order[position * effective : (position + 1) * effective], lengths, budget)
-
-
-def pass_budget(config: TrainConfig, *, accelerator: bool) -> int:
-    """Tokens of one forward pass: batch_size rows of full length, or what keeps the device busy if that is less."""
-    return min(config.batch_size * config.max_length, 16_384 if accelerator else 1024)
-
-
-def pack(rows: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Rows in order of length, in groups of at most `budget` tokens. A row longer than that has a group of its own."""
-    groups: list[list[int]] = []
-    room = 0
-    for row in sorted(rows, key=lambda row: (lengths[row], row)):
-        if not groups or lengths[row] > room:
-            groups.append([])
-            room = budget
-        groups[-1].append(row)
-        room -= lengths[row]
-    return groups
+    return epoch_order(rows, config.seed, epoch)[position * effective : (position + 1) * effective]
 
 
 def epoch_order(rows: int, seed: int, epoch: int) -> list[int]:

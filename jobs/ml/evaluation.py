@@ -5,24 +5,36 @@ Both are pure functions of the weights and draw nothing from the random generato
 
 from __future__ import annotations
 
-from jobs.ml import data
+import torch
+
+from jobs.ml import passes
 from jobs.ml.inputs import Inputs
+from jobs.ml.lanes import Lanes
 from jobs.ml.model import Model
 from jobs.ml.parallel import Group
 from jobs.ml.stop import Stop
 
 
-def validation_loss(model: Model, inputs: Inputs, budget: int, group: Group, stop: Stop) -> float | None:
+def validation_loss(model: Model, inputs: Inputs, lanes: Lanes, group: Group, stop: Stop) -> float | None:
     """Mean loss over every validation token that carries it. None without validation rows, or when asked to pause."""
     examples = inputs.validation.examples
     if not examples:
         return None
-    loss = 0.0
+
+    def one_pass(batch: list[int]) -> float | None:
+        if stop.pause and group.size == 1:
+            return None
+        with torch.no_grad():  # a lane has its own word on gradients
+            return model.loss([examples[row] for row in batch]).item()
+
+    loss, lengths = 0.0, [len(example.ids) for example in examples]
+    accelerator = model.device.type != "cpu"
+    batches = passes.group(range(len(examples)), lengths, inputs.config.train_config, accelerator=accelerator)
     with model.evaluating():
-        for batch in group.share(data.pack(range(len(examples)), [len(example.ids) for example in examples], budget)):
-            if stop.pause and group.size == 1:
+        for found in lanes.map(one_pass, group.share(batches)):
+            if found is None:
                 return None
-            loss += model.loss([examples[row] for row in batch]).item()
+            loss += found
     return group.total(loss, model.device) / sum(example.targets for example in examples)
 
 

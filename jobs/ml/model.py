@@ -7,8 +7,8 @@ optimizer steps fp32 masters of them. It does not know about optimizers, steps, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,8 +21,9 @@ from jobs.ml import memory
 from jobs.ml.config import TARGETS, LoraConfig
 from jobs.ml.data import Example
 from jobs.ml.failures import Refused
-from jobs.ml.fused import Projections, fuse
+from jobs.ml.fused import Projections, fuse, fused_whole
 from jobs.ml.fused.head import HeadLoss
+from jobs.ml.fused.row_attention import exact_products
 from jobs.ml.rows import Rows, lay_out
 
 
@@ -83,6 +84,12 @@ class Model:
         self.network.train()
         self.projections: list[Projections] = fuse(self.decoder, self._try_out) if fused else []
 
+        self.lanes_may_share = device.type == "cpu" and fused_whole(self.decoder, self.projections)
+
+    def exact_products(self) -> AbstractContextManager[None]:
+        """What `lanes_may_share` needs around all passes that run at the same time."""
+        return exact_products(self.head.dtype)
+
     @property
     def trainable(self) -> int:
         return sum(weight.numel() for weight in self.masters.values())
@@ -136,13 +143,14 @@ class Model:
             yield
         self.network.train()
 
-    def collect_gradients(self) -> None:
-        """Add the gradients of the last backward pass to the masters' own, in fp32."""
-        for name, weight in self.weights.items():
-            if weight.grad is not None:
-                master = self.masters[name]
-                master.grad = weight.grad.float() if master.grad is None else master.grad.add_(weight.grad)
-                weight.grad = None
+    def gradients_of(self, loss: Tensor) -> Sequence[Tensor]:
+        """One for each of the adapter's weights, in the order of `masters`; zero where the loss does not depend on it."""
+        return torch.autograd.grad(loss, list(self.weights.values()), materialize_grads=True)
+
+    def add_gradients(self, found: Iterable[Tensor]) -> None:
+        """Add what `gradients_of` gave to the masters' own, in fp32."""
+        for master, gradient in zip(self.masters.values(), found, strict=True):
+            master.grad = gradient.float() if master.grad is None else master.grad.add_(gradient)
 
     def gradients(self) -> list[Tensor]:
         """One gradient for each master, in a fixed order; zero where this process computed none."""

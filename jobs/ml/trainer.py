@@ -2,7 +2,7 @@
 
 `Run.train` is the loop, top to bottom. A run is a pure function of its configuration, data and base: whatever
 interrupts it, it resumes from its last checkpoint to the same weights, bit for bit on the same machine and number of
-threads. It does not know who started it, who listens to its events, or any database.
+threads (and on any other, where each pass has a core: jobs.ml.lanes). It does not know who started it, who listens to its events, or any database.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Any, Protocol
 
 import torch
 
-from jobs.ml import artefact, checkpoint, data, evaluation, memory
+from jobs.ml import artefact, checkpoint, data, evaluation, memory, passes
 from jobs.ml.inputs import Inputs
+from jobs.ml.lanes import Lanes
 from jobs.ml.model import Model, pick_device
 from jobs.ml.parallel import Group
 from jobs.ml.schedule import learning_rate
@@ -63,8 +64,9 @@ class Run:
         self.optimizer = torch.optim.AdamW(
             self.model.masters.values(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay, fused=True
         )
-        self.budget = data.pass_budget(self.config, accelerator=device.type != "cpu")
-        self.state = State(threads=torch.get_num_threads())
+        threads = torch.get_num_threads()
+        self.lanes = Lanes(threads if self.model.lanes_may_share else 1, self.model.exact_products)
+        self.state = State(threads=threads)
         self.speeds: deque[tuple[int, float]] = deque(maxlen=10)  # (tokens, seconds) of the last steps
         self.evaluation_seconds = 0.0
 
@@ -101,21 +103,26 @@ class Run:
     def _step(self) -> None:
         """One optimizer step. A pause abandons it half-way without a trace: the checkpoint is of the step before."""
         began, model, config, state = time.monotonic(), self.model, self.config, self.state
-        passes = data.step_batches(self.lengths, config, state.step, self.budget)
-        rows = [self.inputs.train.examples[row] for batch in passes for row in batch]
-        carrying_loss = sum(row.targets for row in rows)
+        examples, rows = self.inputs.train.examples, data.step_rows(len(self.lengths), config, state.step)
+        carrying_loss = sum(examples[row].targets for row in rows)
         rng = rng_tensors(model.device)
-        loss = 0.0
-        for batch in self.group.share(passes):
+
+        def one_pass(batch: list[int]) -> tuple[float, Sequence[torch.Tensor]] | None:
             if self.stop.pause and self.group.size == 1:
+                return None
+            # Divided by the tokens of the whole step, so that the loss of each token weighs the same in any grouping.
+            part = model.loss([examples[row] for row in batch]) / carrying_loss
+            return part.item(), model.gradients_of(part)
+
+        loss = 0.0
+        batches = passes.group(rows, self.lengths, config, accelerator=model.device.type != "cpu")
+        for found in self.lanes.map(one_pass, self.group.share(batches)):
+            if found is None:
                 self.optimizer.zero_grad()
                 restore_rng(model.device, rng)
                 return
-            # Divided by the tokens of the whole step, so that the loss of each token weighs the same in any grouping.
-            part = model.loss([self.inputs.train.examples[row] for row in batch]) / carrying_loss
-            part.backward()  # type: ignore[no-untyped-call]
-            model.collect_gradients()
-            loss += part.item()
+            loss += found[0]
+            model.add_gradients(found[1])
         loss = self.group.total(loss, model.device)
         self.group.add_up(model.gradients())
         norm = float(torch.nn.utils.clip_grad_norm_(model.masters.values(), config.max_grad_norm or math.inf))
@@ -127,7 +134,7 @@ class Run:
         self.optimizer.zero_grad()
         model.publish()
         state.step += 1
-        self._report_step(loss, rate, norm, sum(len(row.ids) for row in rows), time.monotonic() - began)
+        self._report_step(loss, rate, norm, sum(self.lengths[row] for row in rows), time.monotonic() - began)
 
     def _report_step(self, loss: float, rate: float, norm: float, tokens: int, seconds: float) -> None:
         state = self.state
@@ -155,7 +162,7 @@ class Run:
         began, state = time.monotonic(), self.state
         if state.step == 0:
             self.emit("status", message="Evaluating the base first, to compare with.")
-        loss = evaluation.validation_loss(self.model, self.inputs, self.budget, self.group, self.stop)
+        loss = evaluation.validation_loss(self.model, self.inputs, self.lanes, self.group, self.stop)
         answers = evaluation.answers(self.model, self.inputs, self.stop) if self.group.main else []
         if self._asked("pause"):
             return
@@ -199,7 +206,7 @@ class Run:
             threads, self.state = self.state.threads, State(**found.state)
             if self.state.threads != threads:
                 was, self.state.threads = self.state.threads, threads
-                message = f"Resuming with {threads} threads, not {was}: equal within rounding, not bit for bit."
+                message = f"Resuming with {threads} threads, not {was}: equal within rounding, if not bit for bit."
                 self.emit("status", message=message)
             self.model.load(found.adapter)
             restore_optimizer(self.optimizer, self.model.masters, found.optimizer)

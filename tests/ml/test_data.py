@@ -12,7 +12,7 @@ def test_every_epoch_sees_every_row_once_in_an_order_of_its_own():
     epochs = []
     for epoch in range(3):
         steps = range(epoch * per_epoch, (epoch + 1) * per_epoch)
-        seen = [row for step in steps for batch in data.step_batches(LENGTHS, config, step, 64) for row in batch]
+        seen = [row for step in steps for row in data.step_rows(len(LENGTHS), config, step)]
         assert sorted(seen) == list(range(len(LENGTHS)))
         epochs.append(tuple(seen))
     assert len(set(epochs)) == 3
@@ -26,16 +26,6 @@ def test_the_order_depends_on_seed_and_epoch_and_on_nothing_else():
     assert data.epoch_order(100, 42, 1) == before
     assert data.epoch_order(100, 43, 1) != before
     assert data.epoch_order(5, 42, 0) == [4, 1, 0, 3, 2]  # fixed for good: old runs must resume under new versions
-
-
-def test_a_pass_holds_rows_of_similar_length_within_its_budget():
-    groups = data.pack(range(len(LENGTHS)), LENGTHS, 64)
-    assert [row for group in groups for row in group] == sorted(range(len(LENGTHS)), key=lambda row: LENGTHS[row])
-    assert all(sum(LENGTHS[row] for row in group) <= 64 for group in groups)
-
-
-def test_a_row_longer_than_the_budget_goes_alone():
-    assert data.pack([0, 1, 2], [10, 99, 10], 32) == [[0, 2], [1]]
 
 
 def test_steps_follow_from_epochs_unless_they_are_given():

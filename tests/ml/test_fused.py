@@ -68,9 +68,7 @@ def opened(base, *, fused, **options):
 
 def loss_and_gradients(model):
     loss = model.loss(ROWS)
-    loss.backward()
-    model.collect_gradients()
-    return float(loss.detach()), {name: weight.grad for name, weight in model.masters.items()}
+    return float(loss.detach()), dict(zip(model.masters, model.gradients_of(loss), strict=True))
 
 
 def replaced(model):
@@ -101,7 +99,11 @@ def test_any_family_has_the_loss_and_the_gradients_of_its_own_modules(family, na
 
 def test_a_llama_is_replaced_and_what_is_not_llama_keeps_its_own_code(family):
     assert replaced(opened(family("llama"), fused=True)) == {"Attention", "MLP", "RMSNorm"}
+    assert opened(family("llama"), fused=True).lanes_may_share
+    assert opened(family("llama"), fused=True, target_modules="attention").lanes_may_share
     assert replaced(opened(family("llama"), fused=False)) == set()
+    assert not opened(family("llama"), fused=False).lanes_may_share
+    assert not opened(family("gemma, another norm and activation"), fused=True).lanes_may_share
     assert not {"GemmaMLP", "GemmaRMSNorm"} & replaced(opened(family("gemma, another norm and activation"), fused=True))
     assert "Qwen3Attention" not in replaced(opened(family("qwen3, norms between"), fused=True))
 
@@ -109,6 +111,7 @@ def test_a_llama_is_replaced_and_what_is_not_llama_keeps_its_own_code(family):
 def test_with_dropout_each_layer_drops_inputs_of_its_own(family):
     model = opened(family("llama"), fused=True, dropout=0.1)
     assert replaced(model) == {"RMSNorm"}
+    assert not model.lanes_may_share  # all draw from the one generator that torch has
     assert loss_and_gradients(model)[0] != loss_and_gradients(model)[0]
 
 

@@ -17,7 +17,7 @@ from jobs.ml.stop import Stop
 from tests.ml.conftest import ROWS, Events, conversation
 
 
-def train(run_dir, *, attempt=1, resume=None, interrupt=None, events=None):
+def train(run_dir, *, attempt=1, resume=None, interrupt=None, events=None, threads=1):
     """Run one attempt. `interrupt(event, stop)` sees every event and may ask the run to stop."""
     events = Events() if events is None else events
     stop = Stop()
@@ -27,7 +27,7 @@ def train(run_dir, *, attempt=1, resume=None, interrupt=None, events=None):
         if interrupt:
             interrupt(events[-1], stop)
 
-    run = trainer.Run(run_dir, attempt, emit, stop, threads=1)
+    run = trainer.Run(run_dir, attempt, emit, stop, threads=threads)
     run.train(checkpoint.candidates(run_dir, attempt, resume))
     return events
 
@@ -125,23 +125,46 @@ def test_an_interrupted_run_ends_up_bit_for_bit_the_same(make_run, dropout, paus
 
 
 def test_a_pause_in_the_middle_of_a_step_leaves_no_trace_of_it(make_run, monkeypatch):
-    monkeypatch.setattr("jobs.ml.data.pass_budget", lambda *args, **kwargs: 80)  # two passes a step
+    monkeypatch.setattr("jobs.ml.passes.budget", lambda *args, **kwargs: 80)  # two passes a step
     options = {"epochs": 1, "evals": 1, "lora": {"dropout": 0.1}}
     whole, broken = make_run(name="whole", **options), make_run(name="broken", **options)
     expected = train(whole)
     first, stop = Events(), Stop()
     run = trainer.Run(broken, 1, first, stop, threads=1)
-    collect = run.model.collect_gradients
+    add = run.model.add_gradients
 
-    def pause_after_the_first_pass():
-        collect()
+    def pause_after_the_first_pass(found):
+        add(found)
         stop.pause |= run.state.step == 2
 
-    monkeypatch.setattr(run.model, "collect_gradients", pause_after_the_first_pass)
+    monkeypatch.setattr(run.model, "add_gradients", pause_after_the_first_pass)
     run.train()
     assert first[-1] == {"type": "stopped", "step": 2}
 
     second = train(broken, attempt=2, resume=checkpoint.newest_first(broken)[0])
+
+    assert {**first.losses, **second.losses} == expected.losses
+    assert adapter_bytes(broken, attempt=2) == adapter_bytes(whole)
+
+
+@pytest.mark.parametrize("options", [{}, {"gradient_checkpointing": True}])
+def test_two_lanes_reach_the_weights_of_one_bit_for_bit(make_run, monkeypatch, options):
+    monkeypatch.setattr("jobs.ml.passes.LEAST", 20)  # two passes a step
+    one, two = (make_run(name=name, epochs=2, evals=2, **options) for name in ("one", "two"))
+
+    expected, found = train(one), train(two, threads=2)
+
+    assert found.losses == expected.losses
+    assert [event["loss"] for event in found.of("eval")] == [event["loss"] for event in expected.of("eval")]
+    assert adapter_bytes(two) == adapter_bytes(one)
+
+
+def test_a_run_goes_on_with_more_lanes_bit_for_bit(make_run, monkeypatch):
+    monkeypatch.setattr("jobs.ml.passes.LEAST", 20)
+    whole, broken = make_run(name="whole", epochs=2, evals=2), make_run(name="broken", epochs=2, evals=2)
+    expected = train(whole, threads=2)
+    first = train(broken, interrupt=pause_at(5), threads=2)
+    second = train(broken, attempt=2, resume=broken / first.of("checkpoint")[-1]["path"], threads=1)
 
     assert {**first.losses, **second.losses} == expected.losses
     assert adapter_bytes(broken, attempt=2) == adapter_bytes(whole)

@@ -20,7 +20,7 @@ from jobs.ml.fused.mlp import fuse_mlp, is_gated
 from jobs.ml.fused.norm import epsilon_of, fuse_norm
 from jobs.ml.fused.projections import ADAPTER, Projections
 
-__all__ = ["Projections", "fuse"]
+__all__ = ["Projections", "fuse", "fused_whole"]
 
 CLOSE = 0.02  # relative; rounding to bf16 on the way makes about 0.005
 
@@ -61,6 +61,20 @@ def fuse(decoder: nn.Module, try_out: Callable[[], object]) -> list[Projections]
     if groups:
         _let_go_of_the_file(decoder, groups)
     return groups
+
+
+def fused_whole(decoder: nn.Module, groups: Sequence[Projections]) -> bool:
+    """Does the decoder multiply by no matrix but theirs? Then its passes touch nothing that is shared but one setting,
+    `exact_products`, and may run at the same time in several threads. Code that is not ours might draw random numbers, or
+    multiply in fp32 where that setting must be off."""
+    joined = {group.joined.data_ptr() for group in groups}
+    adapters = {id(weight) for group in groups for weight in group.adapters}
+    looked_up = {id(module.weight) for module in decoder.modules() if isinstance(module, nn.Embedding)}
+    draws = any(isinstance(module, nn.Dropout) and module.p for module in decoder.modules())
+    return not draws and all(
+        weight.dim() < 2 or id(weight) in adapters | looked_up or weight.untyped_storage().data_ptr() in joined
+        for weight in decoder.parameters()
+    )
 
 
 def _let_go_of_the_file(decoder: nn.Module, groups: Sequence[Projections]) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 BLOCK = 256  # queries at a time: what they cannot see yet is not computed
 KEEP = 512
+FUTURE = torch.full((BLOCK, BLOCK), float("-inf")).triu_(1)
 
 
 @contextmanager
@@ -59,8 +60,7 @@ def probabilities(query: Tensor, key: Tensor, start: int, end: int, scale: float
     """Of the queries from `start` to `end` over the keys up to `end`; fp32 in, fp32 out."""
     scores = torch.bmm(query, key[:, :end].transpose(1, 2)).mul_(scale)
     size = end - start
-    future = torch.full((size, size), float("-inf"), device=scores.device).triu_(1)
-    scores.view(len(scores), -1, size, end)[..., start:].add_(future)
+    scores.view(len(scores), -1, size, end)[..., start:].add_(FUTURE[:size, :size])
     return torch.softmax(scores, -1)
 
 
@@ -105,12 +105,12 @@ def attend_backward(
                 wide = gradient.float()
                 scores = torch.bmm(wide, values[:, :end].transpose(1, 2))
                 scores.sub_((wide * by_group(attended[place], groups)).sum(-1, keepdim=True))
-                narrow = scores.mul_(found).mul_(scale).to(dtype)
+                narrow = scores.mul_(found).to(dtype)
                 to_values[:, :end].add_(torch.bmm(found.transpose(1, 2), gradient))
                 to_keys[:, :end].add_(torch.bmm(narrow.transpose(1, 2), queries))
-                to_query = by_token(torch.bmm(narrow, keys[:, :end]), size)
+                to_query = by_token(torch.bmm(narrow, keys[:, :end]).mul_(scale), size)
                 of_query[place].view(size, groups, -1, query.shape[2]).copy_(to_query)
-            of_key[first:last].copy_(to_keys.transpose(0, 1))
+            of_key[first:last].copy_(to_keys.mul_(scale).transpose(0, 1))
             of_value[first:last].copy_(to_values.transpose(0, 1))
 
 
