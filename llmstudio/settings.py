@@ -118,7 +118,12 @@ DATABASES["default"] |= {
     "HOST": unquote(DATABASES["default"]["HOST"]),  # a unix socket's folder comes percent-encoded
     "CONN_HEALTH_CHECKS": True,  # the pool tests what it hands out: a database restart is no error
     "CONN_MAX_AGE": 0,  # the pool keeps connections; persistent ones would leak under ASGI's threads
-    "OPTIONS": {"pool": {"min_size": 1, "max_size": 16, "timeout": 10}},
+    "OPTIONS": {
+        "pool": {"min_size": 1, "max_size": 16, "timeout": 10},
+        # Values travel beside the statement, and one that comes again is planned already: pages have the same twenty all day.
+        "server_side_binding": True,
+        "prepare_threshold": 2,
+    },
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
