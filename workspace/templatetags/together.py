@@ -110,7 +110,7 @@ def _comments_root(team: str, kind: str) -> str:
 @register.simple_tag(takes_context=True)
 def unread_notices(context: dict[str, Any]) -> int:
     """How many notifications this person has not read in this team."""
-    return Notification.objects.of(context["team"], context["request"].user).unread().count()
+    return Notification.objects.unread_by(context["team"], context["request"].user)
 
 
 @register.inclusion_tag("workspace/_activity_of.html", takes_context=True)
