@@ -188,12 +188,12 @@ def folders(filters: Filters, team: Team) -> tuple[list[Folder], int]:
     direct = dict(held.order_by().values_list("folder").annotate(number=Count("*")))  # the index on folders suffices
     counts = summed(direct)
     parents = {path.rpartition("/")[0] for path in counts}
+    open_in = {"", *summed({filters.folder: 0})}  # on the way to where one looks
+    shown = [path for path in counts if path.rpartition("/")[0] in open_in]
     tree: list[Folder] = []
-    for path in sorted(counts, key=lambda path: path.lower().split("/")):
-        above = path.rpartition("/")[0]
-        inside = filters.folder == path or filters.folder.startswith(f"{path}/")
-        shown = not above or filters.folder == above or filters.folder.startswith(f"{above}/")
-        if shown and (inside or len(tree) < FOLDERS):
+    for path in sorted(shown, key=lambda path: path.lower().split("/")):
+        inside = path in open_in
+        if inside or len(tree) < FOLDERS:
             query = filters.query(folder=path)
             tree.append(Folder(path, counts[path], path.count("/"), inside, path in parents, query))
     return tree, sum(direct.values())
