@@ -95,7 +95,7 @@ BUTTON = (
     '<button type="button" class="button button-quiet button-small comments-button" data-comments="{}:{}"{} data-url="{}{}" '
     'title="Comments" aria-label="Comments{}">{}<span class="comments-count">{}</span></button>'
 )
-HOLE = "-id-"  # stands for the object's id in a button that is kept
+HOLE = "\0"  # stands for the object's id in a button that is kept; no name or address holds it
 
 
 @register.simple_tag(takes_context=True)
