@@ -39,5 +39,7 @@ def test_the_buttons_of_two_objects_are_each_their_own(alice: User) -> None:
     template = '{% load together %}{% comments "row" 7 counts=counts %}{% comments "row" "<9>" part=2 counts=counts %}'
     counts = OpenThreads([("7", None, 3)])
     first, second = Template(template).render(Context({"team": team, "counts": counts})).split("</button>")[:2]
-    assert f'data-comments="row:7" data-url="/t/{team.slug}/comments/on/row/7/"' in first and "Comments: 3 open" in first
+    assert (
+        f'data-comments="row:7" data-url="/t/{team.slug}/comments/on/row/7/"' in first and "Comments: 3 open" in first
+    )
     assert 'data-comments="row:&lt;9&gt;" data-part="2"' in second and "/row/&lt;9&gt;/?part=2" in second
