@@ -24,7 +24,8 @@ from llmstudio import openai_errors, rate
 from llmstudio.asked import keep_storable
 from llmstudio.openai_errors import Refused
 from llmstudio.policy import ANYONE, FETCHES, KEY_NAMESPACES, ROUTES, SIGNED_IN
-from workspace.models import ApiKey, Membership, Role
+from llmstudio.sessions import memberships_of
+from workspace.models import ApiKey, Role
 
 
 class Gate:
@@ -63,7 +64,7 @@ class Gate:
         if least == SIGNED_IN:
             return None
         # All teams of the person: this one decides, and the frame of the page offers the others.
-        memberships = Membership.objects.filter(user=request.user).select_related("team").order_by("team__name")
+        memberships = memberships_of(request)
         slug, request.my_teams = kwargs.pop("team", None), [membership.team for membership in memberships]
         membership = next((one for one in memberships if one.team.slug == slug), None)
         if membership is None:

@@ -81,7 +81,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "llmstudio.sessions.PersonMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -118,7 +118,12 @@ DATABASES["default"] |= {
     "HOST": unquote(DATABASES["default"]["HOST"]),  # a unix socket's folder comes percent-encoded
     "CONN_HEALTH_CHECKS": True,  # the pool tests what it hands out: a database restart is no error
     "CONN_MAX_AGE": 0,  # the pool keeps connections; persistent ones would leak under ASGI's threads
-    "OPTIONS": {"pool": {"min_size": 1, "max_size": 16, "timeout": 10}},
+    "OPTIONS": {
+        "pool": {"min_size": 1, "max_size": 16, "timeout": 10},
+        # Values travel beside the statement, and one that comes again is planned already: pages have the same twenty all day.
+        "server_side_binding": True,
+        "prepare_threshold": 2,
+    },
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -150,6 +155,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout"
 # --- people ---------------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "workspace.User"
+SESSION_ENGINE = "llmstudio.sessions"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},

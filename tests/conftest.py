@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.test import Client, override_settings
 from xdist.scheduler import LoadScopeScheduling
@@ -42,6 +43,8 @@ def browser(user: User | None = None, **options: Any) -> Client:
     client = Client(**options)
     if user:
         client.force_login(user)
+        # As signing in by the page does, which opens the way that llmstudio/sessions.py goes.
+        UserSession.objects.create(user=user, ip="127.0.0.1", session_key=client.session.session_key)
     return client
 
 

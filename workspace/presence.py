@@ -6,6 +6,7 @@ Small, lossy, and asked for nothing but avatars; while Redis is away nobody seem
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import time
 from collections.abc import Iterable
@@ -22,7 +23,11 @@ log = logging.getLogger(__name__)
 Mark = tuple[str, str, str]  # a thing, who is there, and the socket that says so
 
 MARK = 30.0  # seconds a socket counts as present without renewing its mark
+PAUSE = 0.25  # seconds between two words about one place
 
+# Places of which everyone was told a moment ago, and whether someone has come or gone since.
+_told: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], bool]] = WeakKeyDictionary()
+_telling: set[asyncio.Task[None]] = set()
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Redis] = WeakKeyDictionary()
 
 
@@ -98,3 +103,29 @@ async def tell(group: str, event: dict[str, Any]) -> None:
             await layer.group_send(group, event)
     except (RedisError, OSError) as error:
         log.debug("Not told: %s", error)
+
+
+async def tell_who(group: str, thing: str) -> None:
+    """Have everyone of the group look again at who is at `thing`: now, and while more come and go, once for all of them
+    every quarter of a second. Each of a crowd of N would else be told N times."""
+    places = _told.setdefault(asyncio.get_running_loop(), {})
+    if (group, thing) in places:
+        places[group, thing] = True
+        return
+    places[group, thing] = False
+    task = asyncio.create_task(_tell_on(places, group, thing), context=contextvars.Context())
+    _telling.add(task)
+    task.add_done_callback(_telling.discard)
+    await tell(group, {"type": "presence", "object": thing})
+
+
+async def _tell_on(places: dict[tuple[str, str], bool], group: str, thing: str) -> None:
+    try:
+        while True:
+            await asyncio.sleep(PAUSE)
+            if not places[group, thing]:
+                return
+            places[group, thing] = False
+            await tell(group, {"type": "presence", "object": thing})
+    finally:
+        del places[group, thing]

@@ -97,4 +97,4 @@ class Whereabouts:
         await presence.mark(self._place(thing), self._who(thing), self.socket)
 
     async def _tell(self, thing: str) -> None:
-        await presence.tell(team_group(self.team.pk), {"type": "presence", "object": thing})
+        await presence.tell_who(team_group(self.team.pk), thing)

@@ -135,7 +135,7 @@ class TestThePage:
             Activity.record(team.pk, alice, "saw", team, note=f"{number:03}")
         seen, at = [], f"/t/{team.slug}/activity/?kind=team"
         while at:
-            with django_assert_num_queries(6):
+            with django_assert_num_queries(4):
                 page = as_bob.get(at).content.decode()
             seen += re.findall(r"· (\d{3})<", page)
             older = re.search(r'href="(\?[^"]*before=\d+)"', page)

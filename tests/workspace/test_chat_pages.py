@@ -30,6 +30,12 @@ def talk(chat, alice):
     return chat
 
 
+def listed(client, team, **query):
+    """The ids of the conversations in the list."""
+    page = client.get(to("chats", team), query, headers={"HX-Request": "true"})
+    return {line.pk for line, _ in page.context["listed"]}
+
+
 def start(client, team, base, **fields):
     data = {"answers": f"model:{base.pk}", "text": "Hello there", "chat": str(uuid4()), **fields}
     return client.post(to("chat_new", team), data)
@@ -169,24 +175,21 @@ def test_a_chat_can_be_renamed(as_bob, team, chat):
 
 def test_archived_is_out_of_the_list_and_can_be_restored(as_bob, team, talk):
     as_bob.post(to("chat_archive", team, chat_id=talk.pk))
-    assert talk not in as_bob.get(to("chats", team)).context["listed"]
-    assert talk in as_bob.get(to("chats", team), {"archived": 1}).context["listed"]
+    assert talk.pk not in listed(as_bob, team)
+    assert talk.pk in listed(as_bob, team, archived=1)
     assert "chat-composer" not in as_bob.get(talk.get_absolute_url()).text
 
     as_bob.post(to("chat_archive", team, chat_id=talk.pk), {"undo": 1})
-    assert talk in as_bob.get(to("chats", team)).context["listed"]
+    assert talk.pk in listed(as_bob, team)
 
 
 def test_the_list_is_searched_and_narrowed(as_bob, bob, team, talk, base):
     mine = Chat.objects.create(team=team, author=bob, model=base, title="Buoys")
 
-    def found(**query):
-        return set(as_bob.get(to("chats", team), query, headers={"HX-Request": "true"}).context["listed"])
-
-    assert found() == {talk, mine}
-    assert found(who="me") == {mine}
-    assert found(q="light") == {talk}
-    assert found(q="nowhere") == set()
+    assert listed(as_bob, team) == {talk.pk, mine.pk}
+    assert listed(as_bob, team, who="me") == {mine.pk}
+    assert listed(as_bob, team, q="light") == {talk.pk}
+    assert listed(as_bob, team, q="nowhere") == set()
 
 
 def test_export_as_markdown_and_json(as_dana, team, talk):

@@ -107,7 +107,7 @@ class TestReading:
             )
         seen, at = [], f"/t/{team.slug}/notices/"
         while at:
-            with django_assert_num_queries(6):
+            with django_assert_num_queries(4):
                 text = as_bob.get(at).content.decode()
             seen += re.findall(r"Number \d+", text)
             older = re.search(r'href="(\?[^"]*before=\d+)"', text)

@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
-from django.db import models, transaction
-from django.db.models import Count
+from django.db import connection, models, transaction
 from django.db.models.functions import Now
 from django.utils.safestring import SafeString
 
@@ -26,6 +25,13 @@ if TYPE_CHECKING:
     from workspace.anchors import Anchor
 
 LONGEST = 10_000  # characters
+
+
+OPEN_THREADS = """
+SELECT object_id, part, count(*) FROM workspace_comment
+WHERE team_id = %s AND kind = %s AND object_id = ANY(%s) AND parent_id IS NULL AND resolved_at IS NULL
+GROUP BY object_id, part
+"""
 
 
 class CommentRefused(Exception):
@@ -45,9 +51,11 @@ class CommentQuerySet(models.QuerySet["Comment"]):
         return self.filter(resolved_at=None)
 
     def count_open(self, team: Team, kind: str, ids: Iterable[object]) -> OpenThreads:
-        """Open threads on each of many objects, in one query."""
-        rows = self.filter(team=team, kind=kind, object_id__in=[str(key) for key in ids]).threads().open()
-        return OpenThreads(rows.values_list("object_id", "part").annotate(Count("pk")))
+        """Open threads on each of many objects, in one query. Written out: with a hundred ids as a hundred parameters the
+        ORM takes four times as long to ask as this."""
+        with connection.cursor() as cursor:
+            cursor.execute(OPEN_THREADS, [team.pk, kind, [str(key) for key in ids]])
+            return OpenThreads(cursor.fetchall())
 
 
 class OpenThreads:

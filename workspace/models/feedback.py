@@ -48,7 +48,7 @@ class FeedbackQuerySet(models.QuerySet["Feedback"]):
         if wanted:
             for row in self.filter(generation__in=wanted).select_related("user"):
                 by_answer[row.generation_id].append(row)
-        return {key: Opinions.of(by_answer[key], reader) for key in wanted}
+        return {key: Opinions.of(by_answer[key], reader) if key in by_answer else NOBODY_SAID for key in wanted}
 
 
 class Feedback(models.Model):
@@ -155,3 +155,6 @@ class Opinions:
         """Each reason that fits the reader's thumb: its key, its words, and whether the reader has given it."""
         given, thumb = (self.mine.reasons, self.mine.thumb) if self.mine else ([], None)
         return [(key, words, key in given) for key, words in fitting_reasons(thumb).items()]
+
+
+NOBODY_SAID = Opinions()

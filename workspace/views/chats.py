@@ -18,6 +18,7 @@ from jobs.models import Adapter, Worker
 from llmstudio.asked import key_in, key_or_404
 from llmstudio.http import StudioRequest
 from workspace.chat_forms import Answerers, ChatSettings, answers_key
+from workspace.chat_lines import lines
 from workspace.chats import Refused
 from workspace.models import Attachment, Chat, Comment, Feedback, Role, Team
 
@@ -160,22 +161,18 @@ def listed(request: StudioRequest, current: Chat | None = None) -> dict[str, Any
         rows = rows.filter(author=request.user)
     if query:
         rows = rows.search(query)
-    rows = rows.select_related("author", "model", "adapter").only(
-        "team", "title", "beside", "updated_at", "author__name", "author__email", "model__name", "adapter__name"
-    )
-    found = list(rows[: PAGE + 1])
-    for one in found:
-        one.team = request.team
+    found = list(lines(rows[: PAGE + 1]))
     here = str(current.pk) if current else request.GET.get("here", "")
     asked = {"q": query, "who": who, "archived": "1" if archived else "", "here": here}
+    at = key_in(here)
     return {
-        "listed": found[:PAGE],
+        "listed": [(one, one.drawn_as(request.team, request.user, at)) for one in found[:PAGE]],
         "more": len(found) > PAGE,
         "query": query,
         "who": who,
         "archived": archived,
         "here": here,
-        "current": key_in(here),
+        "current": at,
         "filters": urlencode({key: value for key, value in asked.items() if value}),
     }
 
