@@ -100,7 +100,7 @@ def prepare(model_dir: Path, gguf: Path | None = None, say: Say = lambda message
     except ModelMissing:
         pass
     else:
-        return described if (model_dir / FAST).exists() else _hasten(model_dir, described, say)
+        return described if FAST in described["files"] else _hasten(model_dir, described, say)
     source = gguf or find_gguf()
     if not source.exists():
         raise ModelMissing(f"There is no file {source}.")

@@ -14,7 +14,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-LARGEST = 1 << 30  # bytes: a reply of a larger model waits for memory rather than for products, and twice the bytes cost time
+LARGEST = (
+    1 << 30
+)  # bytes: a reply of a larger model waits for memory rather than for products, and twice the bytes cost time
 
 
 def write(source: Path, target: Path) -> bool:
