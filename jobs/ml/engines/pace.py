@@ -46,8 +46,7 @@ def choose(gguf: Path, most: int) -> Pace:
     """The best of 1, 2, 4, ... up to `most` threads, from the file beside the model if they have been tried before."""
     if most == 1:
         return Pace(1, 1, {})
-    kept = gguf.with_name(KEPT)
-    key = f"{gguf.name}, {processor()}, {most} threads, xllamacpp {xllamacpp.__version__}"
+    kept, key = gguf.with_name(KEPT), f"{processor()}, {most} threads, xllamacpp {xllamacpp.__version__}"
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         return Pace(**json.loads(kept.read_text(encoding="utf-8"))[key])
     try:
