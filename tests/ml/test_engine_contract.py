@@ -92,6 +92,11 @@ def test_greedy_replies_repeat_also_among_other_traffic(chat: Listener) -> None:
     assert [crowd[1].text, crowd[4].text] == [alone, alone]
 
 
+def test_a_greedy_reply_is_what_hardly_any_temperature_comes_to(chat: Listener) -> None:
+    greedy, nearly = (chat.ask(STORY, temperature=heat, repetition_penalty=1.2).text for heat in (0, 1e-4))
+    assert greedy == nearly
+
+
 def test_a_seed_repeats_and_another_seed_differs(chat: Listener) -> None:
     first, same, other = (chat.ask(STORY, temperature=1.2, seed=seed).text for seed in (1, 1, 2))
     assert first == same != other

@@ -162,18 +162,22 @@ class LlamaHost(Host):
 
 
 def options(sampling: SamplingParams, limit: int, window: int) -> dict[str, Any]:
-    """Our sampling parameters as llama.cpp names them, in the order that transformers and vLLM apply them."""
+    """Our sampling parameters as llama.cpp names them, in the order that transformers and vLLM apply them.
+
+    The last step draws from what the others leave. Without temperature that is one token, and saying so spares the
+    exponentials of the whole vocabulary: 0.4 ms of the 6.5 that a token of SmolLM2-135M takes."""
+    greedy = sampling.temperature == 0
     return {
         "max_tokens": limit,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
+        "top_k": 1 if greedy else sampling.top_k,
         "min_p": 0.0,
         "repeat_penalty": sampling.repetition_penalty,
         "repeat_last_n": window,
         "presence_penalty": sampling.presence_penalty,
         "frequency_penalty": sampling.frequency_penalty,
-        "samplers": ["penalties", "temperature", "top_k", "top_p"],
+        "samplers": ["penalties", "top_k"] if greedy else ["penalties", "temperature", "top_k", "top_p"],
         "seed": RANDOM_SEED if sampling.seed is None else sampling.seed,
         "stream": True,
         "cache_prompt": True,
