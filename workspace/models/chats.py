@@ -183,9 +183,9 @@ class Chat(Shared):
         parents: Parents = {pk: parent for pk, parent, _ in rows}
         again = [pk for pk, _, name in rows if name == client_id]
         message = self.messages.get(pk=again[0]) if again else None
-        return parents, message.children.order_by(
-            "created_at"
-        ).first() if message and message.role == "user" else message
+        if message and message.role == "user":
+            message = message.children.order_by("created_at").first()
+        return parents, message
 
     def _line_to(self, message: uuid.UUID, parents: Parents) -> list[Message]:
         """The messages from the beginning down to `message`."""
