@@ -103,7 +103,7 @@ def fill_all(rows: int) -> None:
         copy(Message, more, **{column: twin(column) for column in columns})
         copy(Row, more, id=None, position=f"one.position + n * {MADE}")
         copy(MetricPoint, "jobs_finetune AS run WHERE run.id <> one.finetune_id", id=None, finetune_id="run.id")
-    fill(rows // 10, 10)  # prints the team and its prompts' keys, and analyses the tables
+    fill(rows // 10, 10)  # prints the team and its prompts' keys, vacuums and analyses the tables
     found = {"chats": list(Chat.objects.order_by("pk")[:200]), "runs": runs[:50]}
     keys = {name: [str(one.pk) for one in some] for name, some in found.items()}
     print(json.dumps({**keys, "dataset": str(dataset.pk), "rows": rows}))
