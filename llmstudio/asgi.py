@@ -30,21 +30,13 @@ from llmstudio.embedded import signal_at_parents_end
 from workspace.api.door import PromptDoor
 from workspace.consumers import StudioConsumer
 
-FILES = "servestatic.middleware.ServeStaticMiddleware"
-
 
 class Pages(ASGIHandler):
     """For views that are synchronous, as those of all pages are. Their middleware then is so too, and a request changes
-    threads twice: Django's own way is two changes for each middleware, and each waits for whatever else is running. So
-    the one that knows files only, and is asynchronous, is left out."""
+    threads twice: Django's own way is two changes for each middleware, and each waits for whatever else is running."""
 
     def load_middleware(self, is_async: bool = False) -> None:
-        every = settings.MIDDLEWARE
-        settings.MIDDLEWARE = [name for name in every if name != FILES]
-        try:
-            super().load_middleware(is_async=False)
-        finally:
-            settings.MIDDLEWARE = every
+        super().load_middleware(is_async=False)
         chain: Any = self._middleware_chain  # type: ignore[has-type]
         self._middleware_chain = self.adapt_method_mode(True, chain, False)
 
