@@ -1,9 +1,10 @@
-"""Template tags of the frame: icons and the ways we write numbers and durations."""
+"""Template tags of the frame: icons, the keys under which its parts are kept, and the ways we write numbers and durations."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 from django import template
 from django.template import Context, Node, TemplateSyntaxError, Variable
@@ -46,6 +47,23 @@ def icon(name: str, label: str = "") -> SafeString:
     if label:
         return format_html('<svg class="icon" role="img" aria-label="{}"><use href="{}"></use></svg>', label, href)
     return format_html('<svg class="icon" aria-hidden="true"><use href="{}"></use></svg>', href)
+
+
+@register.simple_tag(takes_context=True)
+def rail_key(context: dict[str, Any]) -> tuple[Any, ...] | None:
+    """Names the drawing of the rail for `kept`: where one is, who one is, and where else one could be."""
+    request, team = context["request"], context.get("team")
+    teams = getattr(request, "my_teams", None)
+    if team is None or teams is None:
+        return None
+    others = tuple((other.slug, str(other)) for other in teams)
+    return ("rail", request.resolver_match.view_name, team.slug, others, str(request.user))
+
+
+@register.simple_tag(takes_context=True)
+def places_key(context: dict[str, Any]) -> tuple[Any, ...] | None:
+    team = context.get("team")
+    return team and ("places", team.slug, context["may_edit"])
 
 
 @register.filter

@@ -69,23 +69,6 @@ def room(context: dict[str, Any]) -> str:
 
 
 @register.simple_tag(takes_context=True)
-def rail_key(context: dict[str, Any]) -> tuple[Any, ...] | None:
-    """Names the drawing of the rail for `kept`: where one is, who one is, and where else one could be."""
-    request, team = context["request"], context.get("team")
-    teams = getattr(request, "my_teams", None)
-    if team is None or teams is None:
-        return None
-    others = tuple((other.slug, str(other)) for other in teams)
-    return ("rail", request.resolver_match.view_name, team.slug, others, str(request.user))
-
-
-@register.simple_tag(takes_context=True)
-def places_key(context: dict[str, Any]) -> tuple[Any, ...] | None:
-    team = context.get("team")
-    return team and ("places", team.slug, context["may_edit"])
-
-
-@register.simple_tag(takes_context=True)
 def comment_counts(context: dict[str, Any], kind: str, things: Iterable[Any]) -> OpenThreads:
     """Open threads on each of many objects (anything with a pk) or ids."""
     return Comment.objects.count_open(context["team"], kind, [getattr(thing, "pk", thing) for thing in things])

@@ -27,10 +27,10 @@ def prompts(request: StudioRequest) -> HttpResponse:
     if request.htmx and "after" in request.GET:
         with prompt_list.by_index(filters):
             page = prompt_list.page(filters, request.team, request.user, request.GET["after"])
-        return render(request, "workspace/_library_rows.html", {"page": page, "filters": filters})
+        return render(request, "workspace/_prompt_list_rows.html", {"page": page, "filters": filters})
     context = listed(request, filters)
     if request.htmx:
-        return render(request, "workspace/_library.html", context)
+        return render(request, "workspace/_prompt_list.html", context)
     return render(request, "workspace/prompts.html", context | {"undo": put_away(request)})
 
 
