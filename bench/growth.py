@@ -186,7 +186,7 @@ def main() -> None:
             grown(name, lambda path=path: large.page(path), lambda path=path: small.page(path))  # type: ignore[misc]
             for name, path in MEASURED.items()
         ]
-        (crowds, singles) = in_turns(large.crowd, small.crowd, given.rounds)
+        crowds, singles = in_turns(large.crowd, small.crowd, given.rounds)
     for at, name in enumerate(("come to one chat", "hear of ten changes")):
         ours, peer = [one[at] for one in crowds], [one[at] for one in singles]
         claims.append(Claim(f"twice the people {name}", "ms of processor time", ours, "once", peer, at_most=MOST))

@@ -83,7 +83,6 @@ class Model:
         self.base.set_attn_implementation(self.attention)
         self.network.train()
         self.projections: list[Projections] = fuse(self.decoder, self._try_out) if fused else []
-
         self.lanes_may_share = device.type == "cpu" and fused_whole(self.decoder, self.projections)
 
     def exact_products(self) -> AbstractContextManager[None]:

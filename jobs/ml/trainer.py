@@ -2,7 +2,8 @@
 
 `Run.train` is the loop, top to bottom. A run is a pure function of its configuration, data and base: whatever
 interrupts it, it resumes from its last checkpoint to the same weights, bit for bit on the same machine and number of
-threads (and on any other, where each pass has a core: jobs.ml.lanes). It does not know who started it, who listens to its events, or any database.
+threads (and on any other, where each pass has a core: jobs.ml.lanes). It does not know who started it, who listens to
+its events, or any database.
 """
 
 from __future__ import annotations
