@@ -160,7 +160,8 @@ class Hub:
         self._tasks = self._tasks or [self._spawn(self._hear()), self._spawn(self._look())]
         try:
             with contextlib.suppress(TimeoutError):  # then gaps are found by their numbers, and the end by its row
-                await asyncio.wait_for(self._hearing.wait(), LOOK_SECONDS)
+                async with asyncio.timeout(LOOK_SECONDS):  # wait_for would lose a cancellation that comes as hearing begins
+                    await self._hearing.wait()
             yield reader
         finally:
             feed.readers.discard(reader)

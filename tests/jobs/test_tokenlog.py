@@ -262,6 +262,23 @@ async def test_what_was_told_while_nobody_could_hear_is_read_from_the_log(worker
         assert [await anext(events), await anext(events)] == [Piece(2, "two "), Piece(3, "three")]
 
 
+async def test_who_leaves_as_the_hub_begins_to_hear_is_let_go(worker):
+    hub = reader.Hub.current()
+
+    async def listen():
+        async with hub.reader(worker.generation.pk):
+            await asyncio.Event().wait()
+
+    listening = asyncio.create_task(listen())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    hub._hearing.set()
+    listening.cancel()
+    done, _ = await asyncio.wait([listening], timeout=3)
+    listening.cancel()
+    assert done
+
+
 async def test_a_worker_that_was_given_up_is_not_heard_any_more(worker):
     async with asyncio.timeout(10), aclosing(follow(worker.generation.pk)) as events:
         assert await anext(events) == Snapshot(0, "")
